@@ -1,0 +1,227 @@
+//! The contract between kernel side and user side: the records that cross the ring buffers, the counters that user
+//! space reads, and the kernel fields whose offsets the loader supplies. All integers are in host byte order;
+//! addresses are in network byte order, as they stand on the wire.
+//!
+//! Two record sizes exist. A [`Record`] carries what changes at every transition together with the tuple, so that
+//! each one can be understood, filtered and attributed on its own, even when its neighbours were lost. A
+//! [`FullRecord`] begins with a `Record` and adds what is worth saying once in an object's life.
+//!
+//! ```text
+//! Record      0        8        16       32       48    52    54    56   57  58  59     60    64
+//!             | time   | object | laddr  | raddr  |netns|lport|rport|kind|old|new|family|error|
+//! FullRecord  0 … 64   64       72        80     88    92   96    112
+//!             | Record | cookie | related | value | tgid| uid | comm |
+//! ```
+#![cfg_attr(target_arch = "bpf", no_std)]
+
+/// Version of the records below; it changes with any change of their meaning or layout.
+pub const ABI_VERSION: u32 = 1;
+
+/// What a record says. The value stands in [`Record::kind`].
+pub mod kind {
+    /// A full socket changed state (`sock:inet_sock_set_state`).
+    pub const TRANSITION: u8 = 1;
+    /// The same, as a [`FullRecord`](crate::FullRecord): a socket connects, listens, or leaves `SYN_RECV`.
+    pub const OPENED: u8 = 2;
+    /// A full socket met by an iterator walk; `new` is its state.
+    pub const SOCKET: u8 = 3;
+}
+
+/// Length of a task's name in the kernel, with its terminating zero.
+pub const COMM_LEN: usize = 16;
+
+/// `AF_INET`; [`Record::family`] of a connection over IPv4, also on a dual-stack IPv6 socket.
+pub const FAMILY_IPV4: u8 = 2;
+/// `AF_INET6`.
+pub const FAMILY_IPV6: u8 = 10;
+
+/// One fact of the kernel: 64 bytes, one cache line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Record {
+    /// `CLOCK_MONOTONIC`, ns, taken after the record was reserved in its ring.
+    pub time_ns: u64,
+    /// Kernel address of the object that the fact is about (socket, timewait socket, request).
+    pub object: u64,
+    /// Local address; an IPv4 address stands in the first four bytes.
+    pub laddr: [u8; 16],
+    /// Remote address, likewise.
+    pub raddr: [u8; 16],
+    /// Inode of the network namespace.
+    pub netns: u32,
+    /// Local port; 0 while the socket is unbound.
+    pub lport: u16,
+    /// Remote port; 0 where there is none.
+    pub rport: u16,
+    /// One of [`kind`].
+    pub kind: u8,
+    /// Kernel number of the state left.
+    pub old: u8,
+    /// Kernel number of the state entered.
+    pub new: u8,
+    /// [`FAMILY_IPV4`] or [`FAMILY_IPV6`].
+    pub family: u8,
+    /// The socket's pending error (`sk_err`, an errno), 0 if none.
+    pub error: u32,
+}
+
+/// A fact with what is said once in an object's life.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct FullRecord {
+    /// The fact itself.
+    pub record: Record,
+    /// Socket cookie; 0 where the kernel has none or the helper does not exist (5.10).
+    pub cookie: u64,
+    /// Kernel address of the other object of the fact (the socket that a timewait socket replaces, the listener of
+    /// a request); 0 if none.
+    pub related: u64,
+    /// A number that belongs to the kind of fact.
+    pub value: u64,
+    /// Process id (`tgid`) of the current task where that is the socket's owner, else 0.
+    pub tgid: u32,
+    /// User id of that task.
+    pub uid: u32,
+    /// Name of that task, zero-terminated.
+    pub comm: [u8; COMM_LEN],
+}
+
+const _: () = assert!(size_of::<Record>() == 64 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<FullRecord>() == 112 && align_of::<FullRecord>() == 8);
+
+/// Number of states that the transition matrix has room for, in each direction; a power of two above the kernel's
+/// largest state number, so that a mask bounds every index for the verifier.
+pub const STATES: usize = 16;
+
+/// Why the kernel side could not deliver a fact; index into [`Counters::lost`].
+#[repr(usize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// The ring buffer of the CPU had no room.
+    RingFull = 0,
+}
+
+/// Number of causes in [`Loss`].
+pub const LOSSES: usize = 1;
+
+/// Counters of one CPU. They are exact whatever happens to the ring buffers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Counters {
+    /// Transitions of TCP sockets that the tracepoint reported, at `old * STATES + new`.
+    pub transitions: [u64; STATES * STATES],
+    /// Facts not delivered, by cause.
+    pub lost: [u64; LOSSES],
+    /// Records written; every [`WAKE_EVERY`]th wakes the reader.
+    pub written: u64,
+}
+
+/// Records between two wake-ups of the reader; what is fewer waits for the reader's timer.
+pub const WAKE_EVERY: u64 = 1024;
+
+/// A field of a kernel structure whose offset the loader reads from the running kernel's BTF.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Name of the program's read-only global that takes the offset in bytes.
+    pub symbol: &'static str,
+    /// The structure the path starts from.
+    pub structure: &'static str,
+    /// Field names separated by dots; anonymous members are passed through.
+    pub path: &'static str,
+}
+
+/// Calls the macro `$with` with every `SYMBOL = structure.path` that the programs need.
+#[macro_export]
+macro_rules! for_each_field {
+    ($with:ident) => {
+        $with! {
+            SK_FAMILY = "sock_common" "skc_family",
+            SK_STATE = "sock_common" "skc_state",
+            SK_DADDR = "sock_common" "skc_daddr",
+            SK_RCV_SADDR = "sock_common" "skc_rcv_saddr",
+            SK_V6_DADDR = "sock_common" "skc_v6_daddr",
+            SK_V6_RCV_SADDR = "sock_common" "skc_v6_rcv_saddr",
+            SK_DPORT = "sock_common" "skc_dport",
+            SK_NUM = "sock_common" "skc_num",
+            SK_NET = "sock_common" "skc_net.net",
+            SK_PROTOCOL = "sock" "sk_protocol",
+            SK_ERR = "sock" "sk_err",
+            INET_SPORT = "inet_sock" "inet_sport",
+            NET_INUM = "net" "ns.inum",
+        }
+    };
+}
+
+macro_rules! field_table {
+    ($($symbol:ident = $structure:literal $path:literal,)*) => {
+        /// Every field the programs read, for the loader.
+        pub const FIELDS: &[Field] = &[
+            $(Field { symbol: stringify!($symbol), structure: $structure, path: $path },)*
+        ];
+    };
+}
+for_each_field!(field_table);
+
+/// The native-endian integers of a record, read from untrusted bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, tail) = self.0.split_first_chunk::<N>()?;
+        self.0 = tail;
+        Some(*head)
+    }
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_ne_bytes)
+    }
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_ne_bytes)
+    }
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_ne_bytes)
+    }
+    fn u8(&mut self) -> Option<u8> {
+        self.take().map(u8::from_ne_bytes)
+    }
+    fn record(&mut self) -> Option<Record> {
+        Some(Record {
+            time_ns: self.u64()?,
+            object: self.u64()?,
+            laddr: self.take()?,
+            raddr: self.take()?,
+            netns: self.u32()?,
+            lport: self.u16()?,
+            rport: self.u16()?,
+            kind: self.u8()?,
+            old: self.u8()?,
+            new: self.u8()?,
+            family: self.u8()?,
+            error: self.u32()?,
+        })
+    }
+}
+
+impl Record {
+    /// Reads a record from the first 64 bytes of `bytes`; `None` if there are fewer.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Reader(bytes).record()
+    }
+}
+
+impl FullRecord {
+    /// Reads a full record from the first 112 bytes of `bytes`; `None` if there are fewer.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader(bytes);
+        Some(Self {
+            record: reader.record()?,
+            cookie: reader.u64()?,
+            related: reader.u64()?,
+            value: reader.u64()?,
+            tgid: reader.u32()?,
+            uid: reader.u32()?,
+            comm: reader.take()?,
+        })
+    }
+}

@@ -1,0 +1,2 @@
+//! Placeholder while the workspace grows.
+fn main() {}

@@ -1,0 +1,34 @@
+//! Composition root: which parts make up each command.
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::cli::{Cli, Command};
+
+/// Runs the command line. Exit status: 0 done, 1 failed (one line on stderr), 2 bad usage.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse(); // exits with 2 on bad usage
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tcpstate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
+        Command::Count(args) => args.run(),
+    }
+}
+
+/// A reader that went away (`| head`) has what it wanted.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

@@ -1,0 +1,23 @@
+//! What was typed: the command line of every command, read by clap. What it means is settled in each command's file.
+pub mod count;
+
+use clap::{Parser, Subcommand};
+
+/// TCP state transitions, live counts and dwell times, as they really are
+#[derive(Debug, Parser)]
+#[command(name = "tcpstate", version, about, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Messages of the programs and the loader on stderr (-vv: more)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Sockets by state, right now
+    Count(count::Args),
+}

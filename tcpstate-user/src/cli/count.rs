@@ -1,0 +1,1 @@
+//! `tcpstate count`: command line.

@@ -1,0 +1,2 @@
+//! One door: `cargo xtask COMMAND`.
+fn main() {}
