@@ -17,7 +17,9 @@ fn main() -> anyhow::Result<()> {
     aya_build::build_ebpf(
         [aya_build::Package {
             name: "tcpstate-ebpf",
-            root_dir: root_dir.to_str().context("the path of the workspace is UTF-8")?,
+            root_dir: root_dir
+                .to_str()
+                .context("the path of the workspace is UTF-8")?,
             ..Default::default()
         }],
         aya_build::Toolchain::default(),

@@ -1,2 +1,46 @@
-//! Placeholder while the workspace grows.
+//! The kernel side: every program and what it attaches to. Programs state facts and keep no opinion.
+//!
+//! | program | attaches to | states |
+//! |---|---|---|
+//! | `inet_sock_set_state` | BTF tracepoint `sock:inet_sock_set_state` | every transition of a full TCP socket |
+//! | `walk_tcp` | iterator `tcp` | the sockets that exist in a network namespace |
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// The compiler calls inline assembly for eBPF experimental; it is the one way to an atomic add.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        unsafe_code,
+        reason = "kernel memory and BPF helpers are reached through raw pointers that the verifier checks"
+    )
+)]
+
+#[cfg(target_arch = "bpf")]
+mod counters;
+#[cfg(target_arch = "bpf")]
+mod fields;
+#[cfg(target_arch = "bpf")]
+mod programs;
+#[cfg(target_arch = "bpf")]
+mod ring;
+#[cfg(target_arch = "bpf")]
+mod sockets;
+#[cfg(target_arch = "bpf")]
+mod transition;
+
+/// The host builds this target with the workspace, for lints and documentation; it has nothing to run there.
+#[cfg(not(target_arch = "bpf"))]
 fn main() {}
+
+/// The verifier admits no program that can panic; this satisfies the compiler.
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Some helpers are for programs under a GPL-compatible licence; this one may be used under MIT.
+#[cfg(target_arch = "bpf")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -19,9 +19,22 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
+    show_messages(cli.verbose);
     match cli.command {
+        Command::Trace(args) => args.run(cli.verbose),
+        Command::Hist(args) => args.run(cli.verbose),
         Command::Count(args) => args.run(),
     }
+}
+
+/// Messages of the loader, and with `-v` of the programs in the kernel, go to stderr.
+fn show_messages(verbose: u8) {
+    let level = match verbose {
+        0 => log::LevelFilter::Warn,
+        1 => log::LevelFilter::Debug,
+        _ => log::LevelFilter::Trace,
+    };
+    env_logger::Builder::new().filter_level(level).init();
 }
 
 /// A reader that went away (`| head`) has what it wanted.

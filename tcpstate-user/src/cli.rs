@@ -1,5 +1,9 @@
 //! What was typed: the command line of every command, read by clap. What it means is settled in each command's file.
 pub mod count;
+pub mod event;
+pub mod hist;
+pub mod trace;
+mod value;
 
 use clap::{Parser, Subcommand};
 
@@ -18,6 +22,10 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// A line for every transition, as it happens
+    Trace(trace::Args),
+    /// How long sockets stay in each state
+    Hist(hist::Args),
     /// Sockets by state, right now
     Count(count::Args),
 }

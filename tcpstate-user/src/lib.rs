@@ -3,7 +3,15 @@
 //! Data takes one way: source → decode → tracker → sinks and views; `docs/architecture.md` draws it.
 pub mod app;
 pub mod cli;
+pub mod clock;
+pub mod decode;
+pub mod fact;
 pub mod netns;
+pub mod session;
+pub mod sink;
 pub mod sockdiag;
+pub mod source;
+pub mod summary;
 pub mod tcp;
+pub mod tracker;
 pub mod view;

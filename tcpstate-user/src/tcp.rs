@@ -335,10 +335,7 @@ mod tests {
             assert_eq!(word.parse(), Ok(state), "{word}");
         }
         for word in ["", "TCP", "TIME", "FIN_WAIT3", "ESTABLISHED2"] {
-            assert_eq!(
-                word.parse::<TcpState>(),
-                Err(UnknownState(word.to_owned()))
-            );
+            assert_eq!(word.parse::<TcpState>(), Err(UnknownState(word.to_owned())));
         }
     }
 }

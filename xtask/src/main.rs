@@ -1,2 +1,89 @@
-//! One door: `cargo xtask COMMAND`.
-fn main() {}
+//! The one door to every job of this repository: `cargo xtask COMMAND`, one file a job.
+//!
+//! A job that needs something installed asks [`setup`] for it first, so that each command works on a new machine.
+mod build;
+mod command;
+mod demo;
+mod e2e;
+mod lint;
+mod run;
+mod setup;
+mod test;
+mod vm;
+mod workspace;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Everything that is done with this repository.
+///
+/// Each command first installs what it needs and lacks: bpf-linker goes into target/tools, Rust components come
+/// through rustup, and the tests' programs through apt-get. Commands that touch the kernel use sudo when you are not root.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", version, arg_required_else_help = true, after_help = EXAMPLES)]
+enum Job {
+    /// Install what building, linting and testing need (the other commands do it by themselves)
+    ///
+    /// Prints each step before it is done. Costs a fraction of a second when nothing is missing.
+    Setup,
+    /// Build the optimised binary: target/release/tcpstate
+    Build,
+    /// Build, then run tcpstate with ARGS, as root
+    ///
+    /// The exit status is tcpstate's own. Ctrl-C ends it cleanly, with its summary.
+    #[command(
+        after_help = "Examples:\n  cargo xtask run -- trace -d 10\n  cargo xtask run -- hist --help"
+    )]
+    Run {
+        /// What tcpstate is called with
+        #[arg(value_name = "ARGS", last = true)]
+        args: Vec<OsString>,
+    },
+    /// Build, then trace for five seconds while a few loopback connections are made
+    ///
+    /// The connections are real ones: closed by the client first, closed by the server first, and refused.
+    Demo,
+    /// Run every test: unit and property tests, then the end-to-end tests as root
+    ///
+    /// The exit status is the verdict; the last lines are the test runner's own summary.
+    Test,
+    /// Run the end-to-end tests (package tests/) as root, on the optimised binary
+    #[command(after_help = "Example:\n  cargo xtask e2e refused")]
+    E2e {
+        /// Run only the tests whose names contain one of these
+        filter: Vec<String>,
+    },
+    /// Run the end-to-end tests on real kernels, each booted in a virtual machine of its own
+    #[command(
+        after_help = "Examples:\n  cargo xtask vm\n  cargo xtask vm 5.10 newest-7 --test time_wait\n  cargo xtask vm --arch arm64"
+    )]
+    Vm(vm::Args),
+    /// Check formatting, clippy for user space and for the BPF target, and the documentation
+    Lint,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask demo                 see TCP transitions now
+  cargo xtask run -- trace         see those of this host, until Ctrl-C
+  cargo xtask test                 everything that must pass
+  cargo xtask e2e time_wait        the end-to-end tests with `time_wait` in their names";
+
+fn main() -> ExitCode {
+    let done = match Job::parse() {
+        Job::Setup => setup::everything(),
+        Job::Build => build::job(),
+        Job::Run { args } => run::job(&args),
+        Job::Demo => demo::job(),
+        Job::Test => test::job(),
+        Job::E2e { filter } => e2e::job(&filter),
+        Job::Vm(args) => vm::job(&args),
+        Job::Lint => lint::job(),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,1 +1,166 @@
-//! `tcpstate count`: command line.
+//! `tcpstate count`: sockets by state, right now.
+use std::io::{self, BufWriter, Write as _};
+
+use anyhow::{Context as _, bail};
+
+use crate::{
+    netns::{self, Selector},
+    sockdiag::{self, StateCounts},
+    tcp::TcpState,
+    view::count as view,
+};
+
+const EXAMPLES: &str = "\
+Examples:
+  tcpstate count                      sockets in every state, this network namespace
+  tcpstate count TIME-WAIT            one integer, for scripts
+  tcpstate count --json | jq .CLOSE_WAIT
+  tcpstate count -N blue              the namespace that 'ip netns' calls blue
+  tcpstate count -N 4711              the namespace of process 4711
+  sudo tcpstate count --all-netns     all namespaces together, containers too
+  UserParameter=tcp.discovery,tcpstate count --zabbix-discovery
+  UserParameter=tcp.state[*],tcpstate count $1";
+
+/// Command line of `count`.
+#[derive(Debug, clap::Args)]
+#[command(before_help = EXAMPLES)]
+pub struct Args {
+    /// Print one integer, the sockets in STATE (any usual spelling: TIME_WAIT, time-wait, ESTAB)
+    pub state: Option<TcpState>,
+    /// Print one JSON object on one line
+    #[arg(long)]
+    pub json: bool,
+    /// Print the states as low-level discovery data of Zabbix
+    #[arg(long, conflicts_with_all = ["state", "json", "all_netns", "netns"])]
+    pub zabbix_discovery: bool,
+    /// Sum over all network namespaces (root)
+    #[arg(long, conflicts_with = "netns")]
+    pub all_netns: bool,
+    /// Look into this network namespace (root, unless it is the own one)
+    #[arg(short = 'N', long, value_name = "NAME|PATH|PID|INUM", value_parser = netns::selector)]
+    pub netns: Option<Selector>,
+}
+
+impl Args {
+    /// Counts and prints.
+    pub fn run(&self) -> anyhow::Result<()> {
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.zabbix_discovery {
+            view::zabbix_discovery(&mut out)?;
+        } else {
+            let counts = self.counts()?;
+            match self.state {
+                state if self.json => view::json(&mut out, &counts, state)?,
+                Some(state) => view::integer(&mut out, &counts, state)?,
+                None => view::table(&mut out, &counts)?,
+            }
+        }
+        Ok(out.flush()?)
+    }
+
+    fn counts(&self) -> anyhow::Result<StateCounts> {
+        match &self.netns {
+            Some(selector) => Ok(netns::within(&selector.find()?, sockdiag::count_current)??),
+            None if self.all_netns => count_all(),
+            None => Ok(sockdiag::count_current()?),
+        }
+    }
+}
+
+/// Sums over every namespace. What is missing from the sum is said on stderr; a sum that could take in none but the
+/// own namespace is an error, not a number.
+fn count_all() -> anyhow::Result<StateCounts> {
+    let own = netns::current().context("own network namespace")?.inode;
+    let found = netns::all();
+    let mut sum = StateCounts::default();
+    let mut entered = 0;
+    let mut failed = Vec::new();
+    for ns in &found.namespaces {
+        match netns::within(ns, sockdiag::count_current) {
+            Ok(counts) => {
+                sum += counts.with_context(|| ns.to_string())?;
+                entered += usize::from(ns.inode != own);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {} // ended meanwhile, and its sockets with it
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    if let Some(why) = found.unseen_why {
+        failed.push(format!(
+            "tasks that could not be looked at: {}, first {why}; run as root",
+            found.unseen
+        ));
+    }
+    if entered == 0
+        && let Some(first) = failed.first()
+    {
+        bail!(
+            "all network namespaces: none but the own one could be entered ({first}); run as root"
+        );
+    }
+    for failure in failed {
+        eprintln!("tcpstate: not counted: {failure}");
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Parser as _, error::ErrorKind};
+
+    use crate::{
+        cli::{Cli, Command},
+        tcp::TcpState,
+    };
+
+    fn parse(line: &str) -> Result<super::Args, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| match cli.command {
+            Command::Count(args) => args,
+            other => panic!("{line} is {other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_state_is_read_in_any_spelling() {
+        for (line, state) in [
+            ("tcpstate count", None),
+            ("tcpstate count TIME-WAIT", Some(TcpState::TimeWait)),
+            ("tcpstate count estab --json", Some(TcpState::Established)),
+            ("tcpstate count CLOSE", Some(TcpState::Close)),
+        ] {
+            assert_eq!(parse(line).unwrap().state, state, "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_usage() {
+        for (line, kind) in [
+            ("tcpstate count TIME", ErrorKind::ValueValidation),
+            ("tcpstate count LISTEN CLOSE", ErrorKind::UnknownArgument),
+            ("tcpstate count -N no-such-name", ErrorKind::ValueValidation),
+            (
+                "tcpstate count --all-netns -N /proc/self/ns/net",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "tcpstate count --json --zabbix-discovery",
+                ErrorKind::ArgumentConflict,
+            ),
+            (
+                "tcpstate count LISTEN --zabbix-discovery",
+                ErrorKind::ArgumentConflict,
+            ),
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!((error.kind(), error.exit_code()), (kind, 2), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_begins_with_examples() {
+        for line in ["tcpstate count --help", "tcpstate count -h"] {
+            let help = parse(line).unwrap_err().to_string();
+            assert!(help.starts_with("Examples:\n"), "{help}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Delivery: one ring buffer for each CPU, so that producers never wait for each other, and a wake-up only for every
+//! [`WAKE_EVERY`]th record; the reader's timer fetches the rest.
+use core::mem::MaybeUninit;
+
+use aya_ebpf::{
+    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    btf_maps::{ArrayOfMaps, RingBuf},
+    helpers::bpf_get_smp_processor_id,
+    macros::btf_map,
+};
+use tcpstate_ebpf::{Counters, Loss, Record, WAKE_EVERY};
+
+use crate::counters;
+
+/// The loader sizes both: one entry a CPU, each with a ring of the configured size.
+#[btf_map]
+static RINGS: ArrayOfMaps<RingBuf<Record, 4096>, 1> = ArrayOfMaps::new();
+
+/// Reserves a record of type `T`, lets `fill` write all of it, and submits it; counts it as lost if the ring is full.
+#[inline(always)]
+pub fn emit<T: 'static>(counters: *mut Counters, fill: impl FnOnce(&mut MaybeUninit<T>)) {
+    // SAFETY: the helper has no preconditions.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let Some(mut entry) = RINGS.get(cpu).and_then(|ring| ring.reserve_untyped::<T>(0)) else {
+        counters::lost(counters, Loss::RingFull);
+        return;
+    };
+    fill(&mut entry);
+    let wake = counters::written(counters) % WAKE_EVERY == WAKE_EVERY - 1;
+    entry.submit(u64::from(if wake {
+        BPF_RB_FORCE_WAKEUP
+    } else {
+        BPF_RB_NO_WAKEUP
+    }));
+}

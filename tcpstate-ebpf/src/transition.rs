@@ -1,0 +1,77 @@
+//! Transitions of full sockets.
+use aya_ebpf::{
+    EbpfContext,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::bpf_ktime_get_ns,
+    },
+};
+use aya_log_ebpf::debug;
+use tcpstate_ebpf::{FullRecord, Record, kind};
+
+use crate::{counters, fields::Sock, ring};
+
+/// `TCP_SYN_SENT`
+const SYN_SENT: u8 = 2;
+/// `TCP_SYN_RECV`
+const SYN_RECV: u8 = 3;
+/// `TCP_CLOSE`
+const CLOSE: u8 = 7;
+/// `TCP_LISTEN`
+const LISTEN: u8 = 10;
+
+/// Counts the transition and delivers it. Runs before the kernel stores the new state.
+#[inline(always)]
+pub fn observe<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
+    if !Sock::is_tcp(sk) {
+        return;
+    }
+    let Some(counters) = counters::this_cpu() else {
+        return;
+    };
+    counters::transition(counters, old, new);
+    debug!(ctx, "sk {:x} {} -> {}", sk as u64, old, new);
+    // Only these two run in the task that owns the socket; elsewhere the current task is whoever took the interrupt.
+    let by_owner = old == CLOSE && (new == SYN_SENT || new == LISTEN);
+    // Leaving SYN_RECV is the first moment at which an accepted socket has its own tuple and cookie on every kernel.
+    if by_owner || old == SYN_RECV {
+        ring::emit::<FullRecord>(counters, |entry| {
+            let mut full = FullRecord {
+                record: record(sk, kind::OPENED, old, new),
+                cookie: Sock::cookie(sk),
+                ..FullRecord::default()
+            };
+            if by_owner {
+                full.tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+                full.uid = bpf_get_current_uid_gid() as u32;
+                full.comm = bpf_get_current_comm().unwrap_or_default();
+            }
+            entry.write(full);
+        });
+    } else {
+        ring::emit::<Record>(counters, |entry| {
+            entry.write(record(sk, kind::TRANSITION, old, new));
+        });
+    }
+}
+
+/// A record of `sk` now.
+#[inline(always)]
+fn record(sk: *const Sock, kind: u8, old: u8, new: u8) -> Record {
+    let mut record = Record {
+        // SAFETY: the helper has no preconditions.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        object: sk as u64,
+        kind,
+        old,
+        new,
+        error: Sock::error(sk),
+        ..Record::default()
+    };
+    Sock::describe(sk, &mut record);
+    if record.lport == 0 {
+        // On the way to CLOSE the port is already given back; before `connect` has chosen one this is 0 as well.
+        record.lport = Sock::source_port(sk);
+    }
+    record
+}

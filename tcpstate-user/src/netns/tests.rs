@@ -1,0 +1,48 @@
+//! What holds for every user; entering other namespaces needs root and is tested end to end.
+use super::*;
+
+#[test]
+fn the_own_namespace_is_found_once_and_its_path_opens_it() {
+    let own = current().unwrap();
+    assert_eq!(inode_of(&own.path).unwrap(), Some(own.inode));
+    let namespaces = all().namespaces;
+    assert_eq!(
+        namespaces.iter().filter(|ns| ns.inode == own.inode).count(),
+        1
+    );
+    assert!(namespaces.is_sorted_by(|a, b| a.inode < b.inode));
+}
+
+#[test]
+fn the_own_namespace_needs_no_privilege() {
+    let own = current().unwrap();
+    assert_eq!(
+        within(&own, || current().unwrap().inode).unwrap(),
+        own.inode
+    );
+}
+
+#[test]
+fn a_namespace_that_has_ended_is_named_even_where_its_path_leads_to_another() {
+    let gone = Netns {
+        inode: 1,
+        name: Some("blue".to_owned()),
+        ..current().unwrap()
+    };
+    let error = within(&gone, || unreachable!("no namespace has this inode")).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    assert_eq!(
+        error.to_string(),
+        "network namespace blue (1): it has ended"
+    );
+}
+
+#[test]
+fn other_files_are_no_network_namespaces() {
+    for path in ["/etc/passwd", "/proc/self/ns/mnt", "/proc/self"] {
+        assert_eq!(inode_of(Path::new(path)).unwrap(), None, "{path}");
+    }
+    assert!(has_ended(
+        &inode_of(Path::new("/no/such/path")).unwrap_err()
+    ));
+}

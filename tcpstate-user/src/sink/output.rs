@@ -1,0 +1,149 @@
+//! Standard output behind a thread and a bounded queue: a reader that stalls never stalls the measurement. What the
+//! queue has no room for is dropped by whole lines and counted.
+use std::{
+    io::{self, Write},
+    os::fd::AsFd,
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// Bytes gathered before they are handed to the thread without waiting for a flush.
+const CHUNK_BYTES: usize = 64 << 10;
+/// Chunks in the queue: with [`CHUNK_BYTES`], 16 MiB wait for a slow reader before lines are dropped.
+const QUEUE_CHUNKS: usize = 256;
+
+/// Lines on their way to standard output.
+pub struct Output {
+    chunk: Vec<u8>,
+    lines: u64,
+    dropped: u64,
+    /// `None` once the reader has gone.
+    queue: Option<SyncSender<Vec<u8>>>,
+    writer: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Output {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn stdout() -> io::Result<Self> {
+        let (queue, chunks) = sync_channel::<Vec<u8>>(QUEUE_CHUNKS);
+        let writer = std::thread::Builder::new()
+            .name("writer".into())
+            .spawn(move || {
+                let mut stdout = io::stdout().lock();
+                for chunk in chunks {
+                    stdout.write_all(&chunk)?;
+                    stdout.flush()?;
+                }
+                Ok(())
+            })?;
+        Ok(Self {
+            chunk: Vec::with_capacity(CHUNK_BYTES),
+            lines: 0,
+            dropped: 0,
+            queue: Some(queue),
+            writer: Some(writer),
+        })
+    }
+
+    /// Appends a line (or several that belong together) that `write` produces.
+    pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.chunk);
+        self.lines += 1;
+        if self.chunk.len() >= CHUNK_BYTES {
+            self.hand_over();
+        }
+    }
+
+    /// Hands what was gathered to the thread, and notices a reader that has gone.
+    pub fn flush(&mut self) {
+        if !self.chunk.is_empty() {
+            self.hand_over();
+        }
+        if self.queue.is_some() && reader_gone() {
+            self.queue = None;
+        }
+    }
+
+    /// Whether nobody reads any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    /// Lines dropped because the reader was slow.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Waits until everything is written, at most until `deadline`; lines that did not get out by then count as
+    /// dropped. `None` waits as long as it takes.
+    ///
+    /// # Errors
+    /// Writing failed, other than by a reader that went away.
+    pub fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
+        while let Some(queue) = &self.queue {
+            match queue.try_send(std::mem::take(&mut self.chunk)) {
+                Ok(()) => break,
+                Err(TrySendError::Disconnected(_)) => break,
+                Err(TrySendError::Full(chunk)) => self.chunk = chunk,
+            }
+            if past(deadline) {
+                self.dropped += self.lines;
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.queue = None; // the thread ends when it has written what is queued
+        let Some(writer) = self.writer.take() else {
+            return Ok(());
+        };
+        while !writer.is_finished() {
+            if past(deadline) {
+                return Ok(()); // a reader that takes nothing more must not keep us
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        match writer.join() {
+            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let Some(queue) = &self.queue else {
+            self.chunk.clear();
+            return;
+        };
+        match queue.try_send(std::mem::take(&mut self.chunk)) {
+            Ok(()) => self.lines = 0,
+            // A small chunk can grow while the queue is full; a full one is dropped.
+            Err(TrySendError::Full(chunk)) if chunk.len() < CHUNK_BYTES => self.chunk = chunk,
+            Err(TrySendError::Full(_)) => {
+                self.dropped += self.lines;
+                self.lines = 0;
+            }
+            Err(TrySendError::Disconnected(_)) => self.queue = None,
+        }
+    }
+}
+
+fn past(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
+}
+
+/// Whether standard output is a pipe or socket whose other end is closed.
+fn reader_gone() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    poll(&mut fds, PollTimeout::ZERO).is_ok()
+        && fds[0]
+            .revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLERR))
+}

@@ -1,0 +1,255 @@
+//! The running kernel as a source of facts: loads and attaches the programs, reads their rings and counters. The only
+//! module that knows aya.
+mod counters;
+mod fields;
+mod rings;
+mod takeup;
+
+use std::{os::fd::AsFd, path::Path};
+
+use anyhow::{Context as _, anyhow};
+use aya::{
+    Btf, Ebpf, EbpfLoader,
+    programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLink},
+};
+use aya_log::EbpfLogger;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+
+pub use self::{counters::Counted, takeup::TakenUp};
+use self::{counters::CounterMap, rings::Rings};
+use super::{Lost, Source};
+use crate::fact::Fact;
+
+/// How the kernel side is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Bytes of all ring buffers together; each CPU gets an equal part.
+    pub ring_bytes: u32,
+    /// The programs send messages.
+    pub verbose: bool,
+    /// Measure the programs' run time (about 40 ns a run).
+    pub bpf_stats: bool,
+}
+
+/// The programs, attached, and what they write.
+pub struct KernelSource {
+    /// Holds the programs; dropping it removes them from the kernel.
+    ebpf: Ebpf,
+    /// The main program is attached while this exists.
+    link: Option<BtfTracePointLink>,
+    rings: Rings,
+    counters: CounterMap,
+    logs: Option<EbpfLogger<&'static dyn log::Log>>,
+    /// Run-time statistics are on while this is open.
+    stats: Option<std::os::fd::OwnedFd>,
+    taken_up: Vec<Fact>,
+}
+
+/// Name of the program at the main tracepoint.
+const MAIN_PROGRAM: &str = "inet_sock_set_state";
+
+impl KernelSource {
+    /// Loads and attaches the programs, then takes up the sockets that exist; their facts are the first to be drained.
+    ///
+    /// # Errors
+    /// The kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
+    pub fn start(config: Config) -> anyhow::Result<(Self, TakenUp)> {
+        let types = kernel_types()?;
+        let offsets = fields::offsets(&types)?;
+        let has_cookie = u8::from(fields::has_function(&types, "bpf_get_socket_ptr_cookie"));
+        drop(types);
+        // Kernels before 5.11 charge BPF memory to this limit; later ones do not care, so a refusal is no error.
+        if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
+            log::debug!("raising RLIMIT_MEMLOCK: {error}");
+        }
+        let btf = Btf::from_sys_fs().context("reading the kernel's types")?;
+        let log_level = if config.verbose { u8::MAX } else { 0 };
+        let cpus =
+            aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
+        let mut loader = EbpfLoader::new();
+        loader
+            .btf(Some(&btf))
+            .map_max_entries("RINGS", u32::try_from(cpus)?)
+            .override_global(aya_log::LEVEL, &log_level, false)
+            .override_global("HAS_COOKIE", &has_cookie, true);
+        for (symbol, offset) in &offsets {
+            loader.override_global(symbol, offset, true);
+        }
+        let mut ebpf = loader
+            .load(aya::include_bytes_aligned!(concat!(
+                env!("OUT_DIR"),
+                "/tcpstate-ebpf"
+            )))
+            .map_err(|error| refused(error.into(), "loading the programs"))?;
+        let logs = config
+            .verbose
+            .then(|| EbpfLogger::init(&mut ebpf))
+            .transpose()
+            .context("opening the programs' messages")?;
+        let rings = Rings::new(
+            &mut ebpf,
+            cpus,
+            config.ring_bytes,
+            logs.as_ref().map(AsFd::as_fd),
+        )
+        .map_err(|error| refused(error, "making the ring buffers"))?;
+        let counters = CounterMap::new(&mut ebpf)?;
+        let stats = config
+            .bpf_stats
+            .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
+            .transpose()
+            .map_err(|error| refused(error.into(), "turning on BPF run-time statistics"))?;
+        // Loaded before anything is attached, so that as little time as possible lies between attaching and walking.
+        let walk: &mut Iter = program(&mut ebpf, "walk_tcp")?;
+        walk.load("tcp", &btf)
+            .map_err(|error| refused(error.into(), "loading the socket iterator"))?;
+        let main: &mut BtfTracePoint = program(&mut ebpf, MAIN_PROGRAM)?;
+        main.load(MAIN_PROGRAM, &btf).map_err(|error| {
+            refused(
+                error.into(),
+                "loading the program for sock:inet_sock_set_state",
+            )
+        })?;
+        drop(btf);
+        let main: &mut BtfTracePoint = program(&mut ebpf, MAIN_PROGRAM)?;
+        let link = main
+            .attach()
+            .and_then(|link| main.take_link(link))
+            .map_err(|error| refused(error.into(), "attaching to sock:inet_sock_set_state"))?;
+        let (taken_up, report) = takeup::walk_all(program(&mut ebpf, "walk_tcp")?);
+        Ok((
+            Self {
+                ebpf,
+                link: Some(link),
+                rings,
+                counters,
+                logs,
+                stats,
+                taken_up,
+            },
+            report,
+        ))
+    }
+
+    /// Waits until a ring has a wake-up's worth of records, or the programs have a message to show.
+    ///
+    /// # Errors
+    /// The rings can no longer be waited for.
+    pub async fn ready(&self) -> anyhow::Result<()> {
+        self.rings
+            .ready()
+            .await
+            .context("waiting for the ring buffers")
+    }
+
+    /// Detaches the programs and drains what they have written: after this nothing more comes.
+    ///
+    /// # Errors
+    /// A record that is none of ours.
+    pub fn stop(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
+        self.link = None;
+        self.rings.finish(facts)
+    }
+
+    /// The transitions that the tracepoint reported, exact whatever was lost on the way.
+    ///
+    /// # Errors
+    /// The counters cannot be read.
+    pub fn counted(&self) -> anyhow::Result<Counted> {
+        self.counters.read()
+    }
+
+    /// Run time of all programs so far, in seconds; `None` unless it is measured.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn bpf_seconds(&self) -> anyhow::Result<Option<f64>> {
+        if self.stats.is_none() {
+            return Ok(None);
+        }
+        let mut total = std::time::Duration::ZERO;
+        for (name, program) in self.ebpf.programs() {
+            let info = program
+                .info()
+                .with_context(|| format!("asking about program {name}"))?;
+            total += info.run_time();
+        }
+        Ok(Some(total.as_secs_f64()))
+    }
+}
+
+impl Source for KernelSource {
+    fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64> {
+        if let Some(logs) = &mut self.logs {
+            logs.flush();
+        }
+        for fact in self.taken_up.drain(..) {
+            self.rings.push(fact);
+        }
+        self.rings.drain(facts)
+    }
+
+    fn lost(&mut self) -> anyhow::Result<Lost> {
+        let nested = self
+            .ebpf
+            .programs()
+            .filter_map(|(_, program)| program.fd().ok())
+            .map(counters::recursion_misses)
+            .sum();
+        Ok(Lost {
+            ring_full: self.counters.read()?.ring_full,
+            nested,
+            ..Lost::default()
+        })
+    }
+}
+
+fn kernel_types() -> anyhow::Result<btf_rs::Btf> {
+    let path = Path::new(fields::BTF_PATH);
+    if !path.exists() {
+        return Err(anyhow!(
+            "reading the kernel's types: {} does not exist; use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian 11, Ubuntu 20.10, RHEL 8.2 and later have it)",
+            path.display()
+        ));
+    }
+    btf_rs::Btf::from_file(path)
+        .with_context(|| format!("reading the kernel's types from {}", path.display()))
+}
+
+/// A program of the object by its name and type.
+fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut P>
+where
+    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
+{
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no program {name}"))?;
+    program
+        .try_into()
+        .with_context(|| format!("program {name}"))
+}
+
+/// Turns a refusal of the kernel into one line that says what to do about it.
+fn refused(error: anyhow::Error, doing: &'static str) -> anyhow::Error {
+    let not_permitted = error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|io| {
+            matches!(
+                io.raw_os_error(),
+                Some(libc_errno::EPERM | libc_errno::EACCES)
+            )
+        })
+    });
+    if not_permitted {
+        anyhow!(
+            "{doing}: operation not permitted; needs CAP_BPF and CAP_PERFMON: run it as root (sudo tcpstate …)"
+        )
+    } else {
+        error.context(doing)
+    }
+}
+
+/// Errno values that mean a missing capability.
+mod libc_errno {
+    pub(super) const EPERM: i32 = nix::errno::Errno::EPERM as i32;
+    pub(super) const EACCES: i32 = nix::errno::Errno::EACCES as i32;
+}

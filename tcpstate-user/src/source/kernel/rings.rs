@@ -1,0 +1,187 @@
+//! The per-CPU ring buffers: made, waited for, and merged into one stream in order of time.
+use std::{
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    ptr,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use anyhow::Context as _;
+use aya::{
+    Ebpf,
+    maps::{ArrayOfMaps, Map, MapData, RingBuf},
+};
+use memmap2::{Mmap, MmapOptions};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use tokio::io::{Interest, unix::AsyncFd};
+
+use super::super::merge::Merge;
+use crate::{clock, decode::decode, fact::Fact};
+
+/// Kernel number of `BPF_MAP_TYPE_RINGBUF`.
+const RINGBUF: u32 = 27;
+/// Smallest ring of one CPU: about 7,000 records, several wake-ups' worth.
+const MIN_RING_BYTES: u32 = 512 << 10;
+/// Bytes before each record in a ring.
+const HEADER: u64 = 8;
+
+/// All rings.
+pub(super) struct Rings {
+    rings: Vec<Ring>,
+    merge: Merge,
+    /// Readable when any ring has had a wake-up.
+    wakeups: AsyncFd<OwnedFd>,
+    /// Programs that are loaded later find the map of rings by this descriptor.
+    _outer: ArrayOfMaps<MapData, MapData>,
+}
+
+/// One CPU's ring.
+struct Ring {
+    records: RingBuf<MapData>,
+    /// The page on which the kernel publishes how far it has reserved.
+    producer: Mmap,
+    /// How far we have read.
+    consumed: u64,
+}
+
+impl Rings {
+    /// Makes a ring for each CPU and puts it where the programs find it.
+    /// A wake-up of `logs` counts as one of the rings'.
+    pub(super) fn new(
+        ebpf: &mut Ebpf,
+        cpus: usize,
+        ring_bytes: u32,
+        logs: Option<BorrowedFd<'_>>,
+    ) -> anyhow::Result<Self> {
+        let map = ebpf
+            .take_map("RINGS")
+            .context("the object has no map RINGS")?;
+        let mut outer: ArrayOfMaps<MapData, MapData> = map.try_into().context("map RINGS")?;
+        let share = (ring_bytes / u32::try_from(cpus)?).max(MIN_RING_BYTES);
+        let bytes = 1 << share.ilog2();
+        let epoll =
+            Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("making an epoll instance")?;
+        if let Some(logs) = logs {
+            epoll
+                .add(logs, EpollEvent::new(EpollFlags::EPOLLIN, u64::MAX))
+                .context("watching the programs' messages")?;
+        }
+        let mut rings = Vec::with_capacity(cpus);
+        for cpu in 0..cpus {
+            let ring = Ring::new(&mut outer, u32::try_from(cpu)?, bytes)
+                .with_context(|| format!("making the ring buffer of CPU {cpu} ({bytes} bytes)"))?;
+            epoll
+                .add(
+                    &ring.records,
+                    EpollEvent::new(EpollFlags::EPOLLIN, cpu as u64),
+                )
+                .with_context(|| format!("watching the ring buffer of CPU {cpu}"))?;
+            rings.push(ring);
+        }
+        // SAFETY: the descriptor is owned by the `AsyncFd` alone, which closes it when it is dropped.
+        #[expect(
+            unsafe_code,
+            reason = "tokio asks for a promise that the descriptor stays open"
+        )]
+        let wakeups = unsafe { AsyncFd::register_with_interest(epoll.0, Interest::READABLE)? };
+        Ok(Self {
+            merge: Merge::new(rings.len()),
+            rings,
+            wakeups,
+            _outer: outer,
+        })
+    }
+
+    /// Waits for a wake-up of any ring.
+    pub(super) async fn ready(&self) -> std::io::Result<()> {
+        self.wakeups.readable().await?.clear_ready();
+        Ok(())
+    }
+
+    /// Takes a fact that came another way, to be merged by its time.
+    pub(super) fn push(&mut self, fact: Fact) {
+        self.merge.push(fact);
+    }
+
+    /// Appends every fact that is complete up to now; returns the time up to which nothing is missing.
+    pub(super) fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64> {
+        for (index, ring) in self.rings.iter_mut().enumerate() {
+            let now_ns = clock::monotonic_ns();
+            if ring.read(&mut self.merge)? {
+                self.merge.complete(index, now_ns);
+            }
+        }
+        Ok(self.merge.release(facts))
+    }
+
+    /// Appends everything: the programs are detached. A program that was still running on another CPU has at most
+    /// microseconds left, so a ring that stops at an unfinished record is read again until it is whole.
+    pub(super) fn finish(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
+        for ring in &mut self.rings {
+            while !ring.read(&mut self.merge)? {
+                std::thread::yield_now();
+            }
+        }
+        self.merge.finish(facts);
+        Ok(())
+    }
+}
+
+impl Ring {
+    fn new(
+        outer: &mut ArrayOfMaps<MapData, MapData>,
+        cpu: u32,
+        bytes: u32,
+    ) -> anyhow::Result<Self> {
+        let definition = aya_obj::Map::new_from_params(RINGBUF, 0, 0, bytes, 0);
+        let map = MapData::create(definition, "tcpstate_ring", None)?;
+        outer.set(cpu, &map, 0)?;
+        let records = RingBuf::try_from(Map::RingBuf(map))?;
+        let page = page_bytes()?;
+        // SAFETY: a read-only mapping of the ring's producer page, which the kernel keeps as long as the map; only
+        // atomics look at it.
+        #[expect(
+            unsafe_code,
+            reason = "the producer position is published in shared memory alone"
+        )]
+        let producer = unsafe {
+            MmapOptions::new()
+                .offset(page)
+                .len(size_of::<u64>())
+                .map(&records.as_fd())?
+        };
+        Ok(Self {
+            records,
+            producer,
+            consumed: 0,
+        })
+    }
+
+    /// Reads what was reserved up to now; false if it stops at a record that is not finished.
+    fn read(&mut self, merge: &mut Merge) -> anyhow::Result<bool> {
+        let end = self.reserved();
+        while self.consumed < end {
+            let Some(record) = self.records.next() else {
+                return Ok(false);
+            };
+            self.consumed += (HEADER + record.len() as u64).next_multiple_of(8);
+            merge.push(decode(&record).context("reading a ring buffer")?);
+        }
+        Ok(true)
+    }
+
+    /// How far the kernel has reserved.
+    fn reserved(&self) -> u64 {
+        // SAFETY: the mapping is at least eight bytes, page-aligned, and written by the kernel as one word.
+        #[expect(
+            unsafe_code,
+            reason = "the producer position is published in shared memory alone"
+        )]
+        let position = unsafe { &*ptr::from_ref(&self.producer[0]).cast::<AtomicU64>() };
+        position.load(Ordering::Acquire)
+    }
+}
+
+fn page_bytes() -> anyhow::Result<u64> {
+    let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
+    u64::try_from(bytes.context("the kernel has no page size")?).context("the page size")
+}

@@ -1,0 +1,50 @@
+//! `cargo xtask setup`: installs what is missing, each job asking for what it needs.
+//!
+//! Nothing missing means nothing printed, and a fraction of a second: the checks look at files, and ask rustc who it is.
+mod linker;
+mod packages;
+mod rust;
+
+use std::process::ExitCode;
+
+pub(crate) use rust::Rustc;
+
+/// All of it, and says so.
+pub(crate) fn everything() -> anyhow::Result<ExitCode> {
+    for_linting()?;
+    for_testing()?;
+    println!("setup: everything is in place");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What compiles the kernel side: the nightly toolchain with the sources of `core`, and bpf-linker.
+pub(crate) fn for_building() -> anyhow::Result<()> {
+    rust::nightly(&[rust::SOURCES])?;
+    linker::install()
+}
+
+/// What the tests start, besides what building needs.
+pub(crate) fn for_testing() -> anyhow::Result<()> {
+    for_building()?;
+    packages::install(&packages::FOR_TESTING, "the tests")
+}
+
+/// What virtual machines need, besides what building needs: static binaries, the emulator, what unpacks kernel modules.
+pub(crate) fn for_machines(target: &str, emulator: (&str, &str)) -> anyhow::Result<()> {
+    for_building()?;
+    rust::target(target)?;
+    let programs = [
+        emulator,
+        ("depmod", "kmod"),
+        ("xz", "xz-utils"),
+        ("zstd", "zstd"),
+    ];
+    packages::install(&programs, "the virtual machines")
+}
+
+/// Formatter and clippy, besides what building needs (clippy runs the build scripts).
+pub(crate) fn for_linting() -> anyhow::Result<()> {
+    rust::default_toolchain(&[rust::RUSTFMT, rust::CLIPPY])?;
+    rust::nightly(&[rust::SOURCES, rust::CLIPPY])?;
+    linker::install()
+}

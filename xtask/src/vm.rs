@@ -1,0 +1,112 @@
+//! `cargo xtask vm`: the end-to-end tests on real kernels, each in a virtual machine of its own.
+//!
+//! matrix → fetch the kernels → build static binaries → an initramfs for each kernel → guests side by side → a table.
+mod apt;
+mod binaries;
+mod fetch;
+mod guest;
+mod initramfs;
+mod matrix;
+mod modules;
+mod report;
+mod table;
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+
+use crate::{setup, workspace};
+use guest::{Guest, Outcome};
+use matrix::{Arch, Matrix};
+
+/// Which kernels and tests.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The kernels to boot, as tests/kernels.toml calls them [default: all of the architecture]
+    kernels: Vec<String>,
+    /// The machines to boot them on
+    #[arg(long, default_value = "x86_64")]
+    arch: Arch,
+    /// Run only the tests whose names, like `target::module::test`, contain this
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    test: String,
+    /// How many guests run side by side; each has two processors and 1 GiB
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
+    jobs: u8,
+}
+
+/// Boots the kernels, runs the tests and says how it went.
+pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_:-".contains(c);
+    anyhow::ensure!(
+        args.test.chars().all(plain),
+        "`{}` is in no test's name: letters, digits, `_` and `:` are",
+        args.test
+    );
+    let matrix = Matrix::read()?;
+    let kernels = matrix.select(args.arch, &args.kernels)?;
+    let machine = matrix.machine(args.arch)?;
+    setup::for_machines(&machine.target, (&machine.qemu[0], &machine.package))?;
+
+    let folder = workspace::target_dir()?.join("vm");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let mut images = Vec::new();
+    for kernel in kernels {
+        images.push((kernel, fetch::kernel(kernel, machine)?));
+    }
+    let binaries = binaries::build(machine)?;
+    let mut guests = Vec::new();
+    for (kernel, image) in images {
+        let title = format!("{}-{}", kernel.arch, kernel.name);
+        let initramfs = folder.join(format!("{title}.cpio"));
+        let modules = modules::load_order(&image.modules, &matrix.modules)?;
+        initramfs::write(&initramfs, &binaries, &modules)?;
+        guests.push(Guest {
+            log: folder.join(format!("{title}.log")),
+            title,
+            machine,
+            matrix: &matrix,
+            kernel: image.file,
+            initramfs,
+            filter: &args.test,
+        });
+    }
+    let outcomes = side_by_side(&guests, args.jobs)?;
+    let table = table::draw(&guests, &outcomes);
+    println!(
+        "{}\n{} passed, {} failed",
+        table.text, table.passed, table.failed
+    );
+    Ok(if table.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs the guests, `jobs` at a time. What came of each is in their order.
+fn side_by_side(guests: &[Guest<'_>], jobs: u8) -> anyhow::Result<Vec<Outcome>> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut outcomes = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(guest) = guests.get(index) else {
+                return anyhow::Ok(outcomes);
+            };
+            outcomes.push((index, guest.run()?));
+        }
+    };
+    let mut outcomes = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs).map(|_| scope.spawn(work)).collect();
+        let mut outcomes = Vec::new();
+        for worker in workers {
+            outcomes.extend(worker.join().expect("watching a guest does not panic")?);
+        }
+        anyhow::Ok(outcomes)
+    })?;
+    outcomes.sort_by_key(|(index, _)| *index);
+    Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
+}

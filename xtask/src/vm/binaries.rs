@@ -1,0 +1,105 @@
+//! What runs in a guest: static executables of the tool, of its tests, and of the guest's init.
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+use serde::Deserialize;
+
+use super::matrix::Machine;
+use crate::command;
+
+/// Where cargo has put them.
+pub(super) struct Binaries {
+    /// The tool.
+    pub(super) tool: PathBuf,
+    /// PID 1.
+    pub(super) init: PathBuf,
+    /// The tests: the name of each target, and its executable.
+    pub(super) tests: Vec<(String, PathBuf)>,
+}
+
+/// Builds them.
+pub(super) fn build(machine: &Machine) -> anyhow::Result<Binaries> {
+    let tool = cargo(machine, &["build", "-p", "tcpstate", "--bin", "tcpstate"])?;
+    let init = cargo(machine, &["build", "-p", "tcpstate-tests", "--bin", "init"])?;
+    let tests = cargo(machine, &["test", "--no-run", "-p", "tcpstate-tests"])?;
+    let one = |artifacts: Vec<Artifact>, name: &str| {
+        // The library of the tool has its name, too.
+        artifacts
+            .into_iter()
+            .filter(|artifact| artifact.target.name == name)
+            .find_map(|artifact| artifact.executable)
+            .with_context(|| format!("cargo has built no executable `{name}`"))
+    };
+    Ok(Binaries {
+        tool: one(tool, "tcpstate")?,
+        init: one(init, "init")?,
+        tests: tests
+            .into_iter()
+            .filter(|artifact| artifact.profile.test)
+            .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)))
+            .collect(),
+    })
+}
+
+/// What cargo says of a thing that it has built, as far as we need it.
+#[derive(Deserialize)]
+struct Artifact {
+    target: Target,
+    profile: Profile,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+enum Message {
+    CompilerArtifact(Artifact),
+    #[serde(other)]
+    Other,
+}
+
+fn cargo(machine: &Machine, words: &[&str]) -> anyhow::Result<Vec<Artifact>> {
+    let mut cargo = command::cargo()?;
+    cargo
+        .args(words)
+        .args(["--release", "--locked", "--target", &machine.target])
+        .arg("--message-format=json-render-diagnostics");
+    // The machine's own linker does not know a foreign architecture; the one that comes with Rust does.
+    let variable = machine.target.to_uppercase().replace('-', "_");
+    cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), "rust-lld");
+    run(&mut cargo)?
+        .lines()
+        .map(|line| serde_json::from_str(line).context("cannot understand cargo's messages"))
+        .filter_map(|message| match message {
+            Ok(Message::CompilerArtifact(artifact)) => Some(Ok(artifact)),
+            Ok(Message::Other) => None,
+            Err(error) => Some(Err(error)),
+        })
+        .collect()
+}
+
+/// Its messages are taken, and its progress and errors shown.
+fn run(cargo: &mut Command) -> anyhow::Result<String> {
+    eprintln!("$ {}", command::shown(cargo));
+    let output = cargo
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run `{}`", command::shown(cargo)))?;
+    anyhow::ensure!(
+        output.status.success(),
+        "`{}` failed: {}",
+        command::shown(cargo),
+        output.status
+    );
+    String::from_utf8(output.stdout).context("cargo does not print UTF-8")
+}
