@@ -2,6 +2,7 @@
 use std::io::{self, BufWriter, Write as _};
 
 use anyhow::{Context as _, bail};
+use nix::unistd::Uid;
 
 use crate::{
     netns::{self, Selector},
@@ -44,18 +45,20 @@ pub struct Args {
 impl Args {
     /// Counts and prints.
     pub fn run(&self) -> anyhow::Result<()> {
-        let mut out = BufWriter::new(io::stdout().lock());
-        if self.zabbix_discovery {
-            view::zabbix_discovery(&mut out)?;
+        let counts = if self.zabbix_discovery {
+            None
         } else {
-            let counts = self.counts()?;
-            match self.state {
-                state if self.json => view::json(&mut out, &counts, state)?,
-                Some(state) => view::integer(&mut out, &counts, state)?,
-                None => view::table(&mut out, &counts)?,
-            }
+            Some(self.counts()?)
+        };
+        let mut out = BufWriter::new(io::stdout().lock());
+        match (counts, self.state) {
+            (None, _) => view::zabbix_discovery(&mut out),
+            (Some(counts), state) if self.json => view::json(&mut out, &counts, state),
+            (Some(counts), Some(state)) => view::integer(&mut out, &counts, state),
+            (Some(counts), None) => view::table(&mut out, &counts),
         }
-        Ok(out.flush()?)
+        .and_then(|()| out.flush())
+        .context("standard output")
     }
 
     fn counts(&self) -> anyhow::Result<StateCounts> {
@@ -85,17 +88,18 @@ fn count_all() -> anyhow::Result<StateCounts> {
             Err(error) => failed.push(error.to_string()),
         }
     }
+    // To root, what cannot be looked at is the business of another container; to others, it is most of the host.
+    let refused = !failed.is_empty() || found.unseen > 0 && !Uid::effective().is_root();
     if let Some(why) = found.unseen_why {
         failed.push(format!(
-            "tasks that could not be looked at: {}, first {why}; run as root",
+            "tasks that could not be looked at: {}, first {why}; run as root with CAP_SYS_PTRACE",
             found.unseen
         ));
     }
-    if entered == 0
-        && let Some(first) = failed.first()
-    {
+    if refused && entered == 0 {
         bail!(
-            "all network namespaces: none but the own one could be entered ({first}); run as root"
+            "all network namespaces: none but the own one could be entered: {}",
+            failed[0]
         );
     }
     for failure in failed {

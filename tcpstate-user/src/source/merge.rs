@@ -91,7 +91,7 @@ mod tests {
         }
         merge.complete(0, 25);
         merge.release(&mut out);
-        assert_eq!(times(&mut out), []);
+        assert_eq!(times(&mut out), Vec::<u64>::new());
         merge.complete(1, 15);
         merge.release(&mut out);
         assert_eq!(times(&mut out), [10]);
