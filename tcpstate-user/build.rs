@@ -12,6 +12,8 @@ fn main() -> anyhow::Result<()> {
     #[expect(unsafe_code, reason = "aya-build finds the linker through PATH alone")]
     unsafe {
         std::env::set_var("PATH", path);
+        // Otherwise the inner build's progress comes out as warnings of this package.
+        std::env::set_var("CARGO_TERM_QUIET", "true");
     }
     let root_dir = root.join("tcpstate-ebpf");
     aya_build::build_ebpf(

@@ -2,7 +2,10 @@
 //! BTF, so the verifier sees constants and the loads are single instructions.
 use aya_ebpf::{
     Global,
-    helpers::{bpf_probe_read_kernel, generated::bpf_get_socket_cookie},
+    helpers::{
+        bpf_probe_read_kernel,
+        generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_jiffies64},
+    },
 };
 use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, Record, for_each_field};
 
@@ -21,30 +24,50 @@ for_each_field!(field_globals);
 #[unsafe(no_mangle)]
 static HAS_COOKIE: Global<u8> = Global::new(0);
 
-/// A kernel `struct sock` or `struct sock_common`, opaque.
+/// Address of the kernel function that ends a timewait socket, 0 where timers are not watched.
+#[unsafe(no_mangle)]
+pub static TW_TIMER_HANDLER: Global<u64> = Global::new(0);
+
+/// Address of the kernel function that resends a SYN-ACK, 0 where timers are not watched.
+#[unsafe(no_mangle)]
+pub static REQ_TIMER_HANDLER: Global<u64> = Global::new(0);
+
+/// A kernel object, opaque: a `struct sock`, something that begins with a `struct sock_common`, or what leads to one.
 #[repr(C)]
 pub struct Sock(u8);
 
-/// Loads the field at `offset` of `base`.
-#[inline(always)]
-pub fn load<T: Copy>(base: *const Sock, offset: &Global<u32>) -> T {
-    // SAFETY: the verifier follows the BTF type of `base` and rejects an offset that is no field; a fault reads 0.
-    unsafe {
-        base.byte_add(offset.load() as usize)
-            .cast::<T>()
-            .read_volatile()
+/// How the memory of an object is read.
+pub trait Access {
+    /// The field of type `T` that begins `offset` bytes into `base`.
+    fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T;
+}
+
+/// Through a pointer whose BTF type the verifier knows: a single instruction.
+pub struct Typed;
+
+/// Through a helper, for an object that was found by arithmetic, as the owner of a timer is.
+pub struct Probed;
+
+impl Access for Typed {
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T {
+        // SAFETY: the verifier follows the BTF type of `base` and rejects what is no field; a fault reads 0.
+        unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() }
     }
 }
 
-/// Loads four words of an IPv6 address; the verifier wants the type's own element size.
-#[inline(always)]
-fn load_v6(base: *const Sock, offset: &Global<u32>) -> [u32; 4] {
-    let first = offset.load() as usize;
-    // SAFETY: as in `load`.
-    let word = |i: usize| unsafe { base.byte_add(first + 4 * i).cast::<u32>().read_volatile() };
-    [word(0), word(1), word(2), word(3)]
+impl Access for Probed {
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T {
+        // SAFETY: the helper checks the address.
+        unsafe { bpf_probe_read_kernel(base.byte_add(offset as usize).cast::<T>()) }.unwrap_or_default()
+    }
 }
 
+/// Where the flags stand in a TCP header (RFC 9293, section 3.1).
+const TCP_FLAGS_OFFSET: u32 = 13;
+/// `PF_WQ_WORKER` (`include/linux/sched.h`).
+const PF_WQ_WORKER: u32 = 0x20;
 /// `IPPROTO_TCP`.
 const IPPROTO_TCP: u16 = 6;
 
@@ -55,19 +78,19 @@ impl Sock {
     /// `IPPROTO_TCP` and nothing else: MPTCP, SCTP and DCCP use the same tracepoint.
     #[inline(always)]
     pub fn is_tcp(sk: *const Self) -> bool {
-        load::<u16>(sk, &SK_PROTOCOL) == IPPROTO_TCP
+        Typed::load::<u16>(sk, SK_PROTOCOL.load()) == IPPROTO_TCP
     }
 
     /// `sk_state`; 6 and 12 for timewait and request sockets.
     #[inline(always)]
     pub fn state(sk: *const Self) -> u8 {
-        load(sk, &SK_STATE)
+        Typed::load(sk, SK_STATE.load())
     }
 
     /// The socket's pending error, an errno.
     #[inline(always)]
-    pub fn error(sk: *const Self) -> u32 {
-        load(sk, &SK_ERR)
+    pub fn error(sk: *const Self) -> u16 {
+        Typed::load::<u32>(sk, SK_ERR.load()) as u16
     }
 
     /// The socket cookie, made on first use; 0 where the helper does not exist.
@@ -81,42 +104,123 @@ impl Sock {
     }
 
     /// The local port that survives `inet_put_port`, for a socket whose `skc_num` is already 0. Only for a `sk`
-    /// that is an `inet_sock`, as every full TCP socket is.
+    /// that is an `inet_sock`, as every full TCP socket is; the field lies beyond `struct sock`, so a typed load is
+    /// refused.
     #[inline(always)]
     pub fn source_port(sk: *const Self) -> u16 {
-        // SAFETY: the helper checks the address; the field lies beyond `struct sock`, so a direct load is refused.
-        let port =
-            unsafe { bpf_probe_read_kernel(sk.byte_add(INET_SPORT.load() as usize).cast::<u16>()) };
-        u16::from_be(port.unwrap_or(0))
+        u16::from_be(Probed::load(sk, INET_SPORT.load()))
+    }
+
+    /// `tw_substate` of a timewait socket: `FIN_WAIT2` or `TIME_WAIT`.
+    #[inline(always)]
+    pub fn substate<A: Access>(tw: *const Self) -> u8 {
+        A::load(tw, TW_SUBSTATE.load())
+    }
+
+    /// The listener of a request socket.
+    #[inline(always)]
+    pub fn listener<A: Access>(request: *const Self) -> u64 {
+        A::load(request, REQ_LISTENER.load())
     }
 
     /// Fills addresses, ports, family and namespace of `record`. An IPv4-mapped peer makes it IPv4: the kernel
     /// keeps the IPv4 fields of such a socket right from `connect` on, the mapped ones only later.
     #[inline(always)]
-    pub fn describe(sk: *const Self, record: &mut Record) {
-        let mut family = load::<u16>(sk, &SK_FAMILY) as u8;
+    pub fn describe<A: Access>(sk: *const Self, record: &mut Record) {
+        let mut family = A::load::<u16>(sk, SK_FAMILY.load()) as u8;
         let mut local = [0; 4];
         let mut remote = [0; 4];
         if family == FAMILY_IPV6 {
-            remote = load_v6(sk, &SK_V6_DADDR);
+            remote = address::<A>(sk, SK_V6_DADDR.load());
             if [remote[0], remote[1], remote[2]] == MAPPED {
                 family = FAMILY_IPV4;
             } else {
-                local = load_v6(sk, &SK_V6_RCV_SADDR);
+                local = address::<A>(sk, SK_V6_RCV_SADDR.load());
             }
         }
         if family == FAMILY_IPV4 {
-            local = [load(sk, &SK_RCV_SADDR), 0, 0, 0];
-            remote = [load(sk, &SK_DADDR), 0, 0, 0];
+            local = [A::load(sk, SK_RCV_SADDR.load()), 0, 0, 0];
+            remote = [A::load(sk, SK_DADDR.load()), 0, 0, 0];
         }
         record.laddr = bytes(local);
         record.raddr = bytes(remote);
         record.family = family;
-        record.rport = u16::from_be(load(sk, &SK_DPORT));
-        record.lport = load(sk, &SK_NUM);
-        let net: *const Sock = load(sk, &SK_NET);
-        record.netns = load(net, &NET_INUM);
+        record.rport = u16::from_be(A::load(sk, SK_DPORT.load()));
+        record.lport = A::load(sk, SK_NUM.load());
+        let net: usize = A::load(sk, SK_NET.load());
+        record.netns = A::load(net as *const Self, NET_INUM.load());
     }
+}
+
+/// A timer of a mini-socket.
+pub struct Timer;
+
+impl Timer {
+    /// The function that runs when the timer ends.
+    #[inline(always)]
+    pub fn function(timer: *const Sock) -> u64 {
+        Typed::load(timer, TIMER_FUNCTION.load())
+    }
+
+    /// The timewait socket that `timer` belongs to.
+    #[inline(always)]
+    pub fn timewait(timer: *const Sock) -> *const Sock {
+        timer.wrapping_byte_sub(TW_TIMER.load() as usize)
+    }
+
+    /// The request socket that `timer` belongs to.
+    #[inline(always)]
+    pub fn request(timer: *const Sock) -> *const Sock {
+        timer.wrapping_byte_sub(REQ_TIMER.load() as usize)
+    }
+
+    /// Jiffies until `timer` ends, negative when it is over.
+    #[inline(always)]
+    pub fn remaining<A: Access>(timer: *const Sock) -> i64 {
+        let expires: u64 = A::load(timer, TIMER_EXPIRES.load());
+        // SAFETY: the helper has no preconditions.
+        expires.wrapping_sub(unsafe { bpf_jiffies64() }) as i64
+    }
+
+    /// Jiffies until the timer of a timewait socket ends.
+    #[inline(always)]
+    pub fn timewait_remaining(tw: *const Sock) -> i64 {
+        Self::remaining::<Probed>(tw.wrapping_byte_add(TW_TIMER.load() as usize))
+    }
+}
+
+/// The flags byte of the TCP header of `skb`.
+#[inline(always)]
+pub fn tcp_flags(skb: *const Sock) -> u8 {
+    let head: usize = Typed::load(skb, SKB_HEAD.load());
+    let header: u16 = Typed::load(skb, SKB_TRANSPORT_HEADER.load());
+    Probed::load((head + usize::from(header)) as *const Sock, TCP_FLAGS_OFFSET)
+}
+
+/// The flags byte of a TCP header.
+#[inline(always)]
+pub fn header_flags(header: *const Sock) -> u8 {
+    Probed::load(header, TCP_FLAGS_OFFSET)
+}
+
+/// Whether a workqueue runs here: what cleans up network namespaces. (A kernel thread alone says nothing: softirqs run
+/// in the idle task and in ksoftirqd too.)
+#[inline(always)]
+pub fn in_worker() -> bool {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    Probed::load::<u32>(task as *const Sock, TASK_FLAGS.load()) & PF_WQ_WORKER != 0
+}
+
+/// An IPv6 address by words: the verifier wants the type's own element size.
+#[inline(always)]
+fn address<A: Access>(sk: *const Sock, offset: u32) -> [u32; 4] {
+    [
+        A::load(sk, offset),
+        A::load(sk, offset + 4),
+        A::load(sk, offset + 8),
+        A::load(sk, offset + 12),
+    ]
 }
 
 /// Words in memory order as bytes.

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! Record      0        8        16       32       48    52    54    56   57  58  59     60    64
-//!             | time   | object | laddr  | raddr  |netns|lport|rport|kind|old|new|family|error|
+//!             | time   | object | laddr  | raddr  |netns|lport|rport|kind|old|new|family|error|cpu|
 //! FullRecord  0 … 64   64       72        80     88    92   96    112
 //!             | Record | cookie | related | value | tgid| uid | comm |
 //! ```
@@ -25,6 +25,62 @@ pub mod kind {
     pub const OPENED: u8 = 2;
     /// A full socket met by an iterator walk; `new` is its state.
     pub const SOCKET: u8 = 3;
+    /// A timewait socket met by an iterator walk; `new` is its substate, `value` the jiffies until its timer ends.
+    pub const TIMEWAIT: u8 = 4;
+    /// A request socket met by an iterator walk.
+    pub const REQUEST: u8 = 5;
+    /// A timewait socket takes over from a full socket; `new` is its substate.
+    pub const TIMEWAIT_CREATED: u8 = 6;
+    /// A timewait socket's timer starts again; `new` is its substate, which may just have changed.
+    pub const TIMEWAIT_REARMED: u8 = 7;
+    /// A timewait socket is gone; `new` is its last substate, `old` one of [`cause`](crate::cause).
+    pub const TIMEWAIT_ENDED: u8 = 8;
+    /// A full socket gets no timewait socket because there are too many; `object` is the full socket.
+    pub const TIMEWAIT_OVERFLOW: u8 = 9;
+    /// A segment for a timewait socket was processed; `new` is the substate after it, `old` 1 if it was a reset.
+    pub const TIMEWAIT_SEGMENT: u8 = 10;
+    /// A request socket enters the listen queue; `related` is its listener.
+    pub const REQUEST_ADDED: u8 = 11;
+    /// A request socket is gone; `old` one of [`cause`](crate::cause). Sent for an accepted one as well.
+    pub const REQUEST_ENDED: u8 = 12;
+    /// The timer of a mini-socket starts; `old` tells which kind ([`mini`](crate::mini)), `new` a timewait
+    /// socket's substate, `value` the jiffies until the timer ends.
+    pub const TIMER_START: u8 = 13;
+    /// The timer of a mini-socket is taken off its wheel: stopped, moved, or about to run out. `error` is 1 where a
+    /// workqueue did it.
+    pub const TIMER_CANCEL: u8 = 14;
+    /// The timer of a mini-socket runs out.
+    pub const TIMER_EXPIRE: u8 = 15;
+}
+
+/// Kinds of mini-socket, in [`Record::old`] of a timer's fact: the state in which `ss` shows them.
+pub mod mini {
+    /// A timewait socket.
+    pub const TIMEWAIT: u8 = 6;
+    /// A request socket.
+    pub const REQUEST: u8 = 3;
+}
+
+/// Why a mini-socket ended, as far as the kernel side can tell; in [`Record::old`] of an `…_ENDED` fact.
+pub mod cause {
+    /// Nothing was seen that would explain it.
+    pub const UNKNOWN: u8 = 0;
+    /// Its timer ran out.
+    pub const TIMER: u8 = 1;
+    /// A reset arrived.
+    pub const RESET: u8 = 2;
+    /// A SYN arrived that starts a new connection.
+    pub const SYN: u8 = 3;
+    /// Taken off by something other than a segment: a new connection takes its place.
+    pub const TAKEN: u8 = 4;
+    /// Taken off by a workqueue: its network namespace goes.
+    pub const NETNS: u8 = 5;
+    /// `SOCK_DESTROY`.
+    pub const ABORT: u8 = 6;
+    /// The network reports the peer as unreachable.
+    pub const UNREACHABLE: u8 = 7;
+    /// A segment other than a reset.
+    pub const SEGMENT: u8 = 8;
 }
 
 /// Length of a task's name in the kernel, with its terminating zero.
@@ -62,7 +118,9 @@ pub struct Record {
     /// [`FAMILY_IPV4`] or [`FAMILY_IPV6`].
     pub family: u8,
     /// The socket's pending error (`sk_err`, an errno), 0 if none.
-    pub error: u32,
+    pub error: u16,
+    /// CPU on which the fact was stated.
+    pub cpu: u16,
 }
 
 /// A fact with what is said once in an object's life.
@@ -73,8 +131,7 @@ pub struct FullRecord {
     pub record: Record,
     /// Socket cookie; 0 where the kernel has none or the helper does not exist (5.10).
     pub cookie: u64,
-    /// Kernel address of the other object of the fact (the socket that a timewait socket replaces, the listener of
-    /// a request); 0 if none.
+    /// Kernel address of the other object of the fact (the listener of a request); 0 if none.
     pub related: u64,
     /// A number that belongs to the kind of fact.
     pub value: u64,
@@ -148,6 +205,15 @@ macro_rules! for_each_field {
             SK_ERR = "sock" "sk_err",
             INET_SPORT = "inet_sock" "inet_sport",
             NET_INUM = "net" "ns.inum",
+            TW_SUBSTATE = "inet_timewait_sock" "tw_substate",
+            TW_TIMER = "inet_timewait_sock" "tw_timer",
+            REQ_TIMER = "request_sock" "rsk_timer",
+            REQ_LISTENER = "sock_common" "skc_listener",
+            TIMER_EXPIRES = "timer_list" "expires",
+            TIMER_FUNCTION = "timer_list" "function",
+            SKB_HEAD = "sk_buff" "head",
+            SKB_TRANSPORT_HEADER = "sk_buff" "transport_header",
+            TASK_FLAGS = "task_struct" "flags",
         }
     };
 }
@@ -196,7 +262,8 @@ impl Reader<'_> {
             old: self.u8()?,
             new: self.u8()?,
             family: self.u8()?,
-            error: self.u32()?,
+            error: self.u16()?,
+            cpu: self.u16()?,
         })
     }
 }

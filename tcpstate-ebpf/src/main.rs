@@ -4,6 +4,13 @@
 //! |---|---|---|
 //! | `inet_sock_set_state` | BTF tracepoint `sock:inet_sock_set_state` | every transition of a full TCP socket |
 //! | `walk_tcp` | iterator `tcp` | the sockets that exist in a network namespace |
+//! | `timewait_created`, `_scheduled`, `_ended` | function entries | the life of timewait sockets |
+//! | `timewait_segment`, `_timer`, `_descheduled` | function entries | why they end |
+//! | `timewait_allocated` | function exit | that none was made |
+//! | `request_added`, `_ended_v4`, `_ended_v6` | function entries | the life of request sockets |
+//! | `request_segment`, `_timer`, `_unreachable`, `socket_aborted` | function entries | why they end |
+//! | `timer_start`, `timer_cancel`, `timer_expire_entry` | BTF tracepoints | both lives, where functions cannot be traced |
+//! | `kfree_skb` | BTF tracepoint | segments of timewait sockets, likewise |
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // The compiler calls inline assembly for eBPF experimental; it is the one way to an atomic add.
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -16,15 +23,23 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod cause;
+#[cfg(target_arch = "bpf")]
 mod counters;
 #[cfg(target_arch = "bpf")]
 mod fields;
 #[cfg(target_arch = "bpf")]
 mod programs;
 #[cfg(target_arch = "bpf")]
+mod request;
+#[cfg(target_arch = "bpf")]
 mod ring;
 #[cfg(target_arch = "bpf")]
 mod sockets;
+#[cfg(target_arch = "bpf")]
+mod timer;
+#[cfg(target_arch = "bpf")]
+mod timewait;
 #[cfg(target_arch = "bpf")]
 mod transition;
 

@@ -5,12 +5,15 @@ use core::mem::MaybeUninit;
 use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     btf_maps::{ArrayOfMaps, RingBuf},
-    helpers::bpf_get_smp_processor_id,
+    helpers::{bpf_get_smp_processor_id, generated::bpf_ktime_get_ns},
     macros::btf_map,
 };
 use tcpstate_ebpf::{Counters, Loss, Record, WAKE_EVERY};
 
-use crate::counters;
+use crate::{
+    counters,
+    fields::{Access, Sock},
+};
 
 /// The loader sizes both: one entry a CPU, each with a ring of the configured size.
 #[btf_map]
@@ -32,4 +35,22 @@ pub fn emit<T: 'static>(counters: *mut Counters, fill: impl FnOnce(&mut MaybeUni
     } else {
         BPF_RB_NO_WAKEUP
     }));
+}
+
+/// A record of `object`, which begins with a `struct sock_common`, now and here.
+#[inline(always)]
+pub fn record<A: Access>(object: *const Sock, kind: u8, old: u8, new: u8) -> Record {
+    // SAFETY: neither helper has preconditions.
+    let (time_ns, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
+    let mut record = Record {
+        time_ns,
+        object: object as u64,
+        kind,
+        old,
+        new,
+        cpu: cpu as u16,
+        ..Record::default()
+    };
+    Sock::describe::<A>(object, &mut record);
+    record
 }

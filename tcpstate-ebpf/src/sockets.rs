@@ -1,8 +1,11 @@
 //! Sockets that exist: an iterator walk over one network namespace, written to the reader of the iterator itself.
-use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_seq_write};
-use tcpstate_ebpf::{FullRecord, Record, kind};
+use aya_ebpf::helpers::generated::bpf_seq_write;
+use tcpstate_ebpf::{FullRecord, kind};
 
-use crate::fields::Sock;
+use crate::{
+    fields::{Probed, Sock, Timer, Typed},
+    ring,
+};
 
 /// `struct bpf_iter__tcp`.
 #[repr(C)]
@@ -18,8 +21,9 @@ struct IterMeta {
     seq: *mut aya_ebpf::bindings::seq_file,
 }
 
-/// Largest state of a full socket that this walk reports: timewait (6) and request (12) sockets have another layout.
+/// `TCP_TIME_WAIT`, the state of every timewait socket.
 const TIME_WAIT: u8 = 6;
+/// `TCP_NEW_SYN_RECV`, the state of every request socket.
 const NEW_SYN_RECV: u8 = 12;
 
 /// Writes a record of the socket that the walk stands at.
@@ -30,23 +34,21 @@ pub fn visit(ctx: *const IterContext) {
     if sk.is_null() {
         return;
     }
-    let state = Sock::state(sk);
-    if state == TIME_WAIT || state == NEW_SYN_RECV {
-        return;
-    }
     let mut full = FullRecord {
-        record: Record {
-            // SAFETY: the helper has no preconditions.
-            time_ns: unsafe { bpf_ktime_get_ns() },
-            object: sk as u64,
-            kind: kind::SOCKET,
-            new: state,
-            ..Record::default()
-        },
         cookie: Sock::cookie(sk),
         ..FullRecord::default()
     };
-    Sock::describe(sk, &mut full.record);
+    full.record = match Sock::state(sk) {
+        TIME_WAIT => {
+            full.value = Timer::timewait_remaining(sk) as u64;
+            ring::record::<Typed>(sk, kind::TIMEWAIT, 0, Sock::substate::<Probed>(sk))
+        }
+        NEW_SYN_RECV => {
+            full.related = Sock::listener::<Typed>(sk);
+            ring::record::<Typed>(sk, kind::REQUEST, 0, 0)
+        }
+        state => ring::record::<Typed>(sk, kind::SOCKET, 0, state),
+    };
     // SAFETY: `seq` is the iterator's own; the data lies on this program's stack. An overflow makes the kernel
     // grow its buffer and call again, so the result needs no look.
     unsafe {

@@ -1,15 +1,16 @@
 //! Transitions of full sockets.
 use aya_ebpf::{
     EbpfContext,
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        generated::bpf_ktime_get_ns,
-    },
+    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
 };
 use aya_log_ebpf::debug;
 use tcpstate_ebpf::{FullRecord, Record, kind};
 
-use crate::{counters, fields::Sock, ring};
+use crate::{
+    counters,
+    fields::{Sock, Typed},
+    ring,
+};
 
 /// `TCP_SYN_SENT`
 const SYN_SENT: u8 = 2;
@@ -30,7 +31,7 @@ pub fn observe<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
         return;
     };
     counters::transition(counters, old, new);
-    debug!(ctx, "sk {:x} {} -> {}", sk as u64, old, new);
+    debug!(ctx, "state {} -> {}", old, new);
     // Only these two run in the task that owns the socket; elsewhere the current task is whoever took the interrupt.
     let by_owner = old == CLOSE && (new == SYN_SENT || new == LISTEN);
     // Leaving SYN_RECV is the first moment at which an accepted socket has its own tuple and cookie on every kernel.
@@ -55,20 +56,11 @@ pub fn observe<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
     }
 }
 
-/// A record of `sk` now.
+/// A record of the full socket `sk` now.
 #[inline(always)]
 fn record(sk: *const Sock, kind: u8, old: u8, new: u8) -> Record {
-    let mut record = Record {
-        // SAFETY: the helper has no preconditions.
-        time_ns: unsafe { bpf_ktime_get_ns() },
-        object: sk as u64,
-        kind,
-        old,
-        new,
-        error: Sock::error(sk),
-        ..Record::default()
-    };
-    Sock::describe(sk, &mut record);
+    let mut record = ring::record::<Typed>(sk, kind, old, new);
+    record.error = Sock::error(sk);
     if record.lport == 0 {
         // On the way to CLOSE the port is already given back; before `connect` has chosen one this is 0 as well.
         record.lport = Sock::source_port(sk);

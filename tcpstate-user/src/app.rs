@@ -23,7 +23,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Trace(args) => args.run(cli.verbose),
         Command::Hist(args) => args.run(cli.verbose),
-        Command::Count(args) => args.run(),
+        Command::Count(args) => args.run(cli.verbose),
+        Command::Doctor(args) => args.run(cli.verbose),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What was typed: the command line of every command, read by clap. What it means is settled in each command's file.
 pub mod count;
+pub mod doctor;
 pub mod event;
 pub mod hist;
 pub mod trace;
@@ -28,4 +29,6 @@ pub enum Command {
     Hist(hist::Args),
     /// Sockets by state, right now
     Count(count::Args),
+    /// Can this host run it, and how well
+    Doctor(doctor::Args),
 }

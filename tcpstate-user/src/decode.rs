@@ -1,12 +1,15 @@
 //! Bytes of a ring buffer or an iterator → [`Fact`]. Takes any bytes and never panics.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, FullRecord, Record, kind};
+use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, FullRecord, Record, cause, kind, mini};
 
 use crate::{
-    fact::{Fact, FactKind, Opened},
-    tcp::{Comm, Owner, OwnerSource, TcpState, Tuple},
+    fact::{Cause, Fact, FactKind, Opened, TimerEvent, TimerFact},
+    tcp::{Comm, Owner, OwnerSource, TIMEWAIT_LEN_NS, TcpState, Tuple},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// Why bytes are no fact. Each means that loader and programs do not belong together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,25 +28,56 @@ pub enum DecodeError {
     Family(u8),
 }
 
-/// Decodes one record.
+/// Decodes one record of a kernel whose timers count in jiffies of `tick_ns`.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong with the bytes.
-pub fn decode(bytes: &[u8]) -> Result<Fact, DecodeError> {
+pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
     let short = DecodeError::Short(bytes.len());
     let record = Record::from_bytes(bytes).ok_or(short)?;
     let full = || FullRecord::from_bytes(bytes).ok_or(short);
+    let substate = || state(record.new);
     let kind = match record.kind {
         kind::TRANSITION => transition(&record, None)?,
         kind::OPENED => transition(&record, Some(opened(&full()?)))?,
-        kind::SOCKET => FactKind::Socket {
-            state: state(record.new)?,
-            cookie: full()?.cookie,
+        kind::SOCKET => exists(state(record.new)?, &full()?, None),
+        kind::TIMEWAIT => {
+            let full = full()?;
+            let substate = substate()?;
+            // Only in TIME_WAIT is the timer's length known, so that what remains tells the age.
+            let since_ns = (substate == TcpState::TimeWait)
+                .then(|| armed(record.time_ns, jiffies_ns(full.value, tick_ns)));
+            exists(substate, &full, since_ns)
+        }
+        kind::REQUEST => exists(TcpState::SynRecv, &full()?, None),
+        kind::TIMEWAIT_CREATED => FactKind::TimewaitCreated { substate: substate()? },
+        kind::TIMEWAIT_REARMED => FactKind::TimewaitSubstate { substate: substate()? },
+        kind::TIMEWAIT_ENDED => FactKind::TimewaitEnded {
+            substate: substate()?,
+            cause: why(record.old),
+            armed_ns: None,
         },
+        kind::TIMEWAIT_OVERFLOW => FactKind::TimewaitOverflow,
+        kind::TIMEWAIT_SEGMENT => FactKind::TimewaitSegment {
+            substate: substate()?,
+            reset: record.old != 0,
+        },
+        kind::REQUEST_ADDED => {
+            let full = full()?;
+            FactKind::RequestAdded {
+                cookie: full.cookie,
+                listener: full.related,
+            }
+        }
+        kind::REQUEST_ENDED => FactKind::RequestEnded { cause: why(record.old) },
+        kind::TIMER_START => timer(TimerEvent::Start, &full()?, tick_ns)?,
+        kind::TIMER_CANCEL => timer(TimerEvent::Cancel, &full()?, tick_ns)?,
+        kind::TIMER_EXPIRE => timer(TimerEvent::Expire, &full()?, tick_ns)?,
         unknown => return Err(DecodeError::Kind(unknown)),
     };
     Ok(Fact {
         time_ns: record.time_ns,
+        cpu: record.cpu,
         object: record.object,
         netns: record.netns,
         tuple: tuple(&record)?,
@@ -51,8 +85,23 @@ pub fn decode(bytes: &[u8]) -> Result<Fact, DecodeError> {
     })
 }
 
+/// When the 60 s timer of a TIME_WAIT was last started, given what remains of it at `now_ns`.
+#[must_use]
+pub fn armed(now_ns: u64, remaining_ns: i64) -> u64 {
+    let elapsed_ns = i64::try_from(TIMEWAIT_LEN_NS).unwrap_or(i64::MAX).saturating_sub(remaining_ns);
+    now_ns.saturating_sub(u64::try_from(elapsed_ns).unwrap_or(0)).min(now_ns)
+}
+
 fn state(number: u8) -> Result<TcpState, DecodeError> {
     TcpState::from_kernel(number).ok_or(DecodeError::State(number))
+}
+
+fn exists(state: TcpState, full: &FullRecord, since_ns: Option<u64>) -> FactKind {
+    FactKind::Exists {
+        state,
+        cookie: full.cookie,
+        since_ns,
+    }
 }
 
 fn transition(record: &Record, opened: Option<Opened>) -> Result<FactKind, DecodeError> {
@@ -62,6 +111,40 @@ fn transition(record: &Record, opened: Option<Opened>) -> Result<FactKind, Decod
         error: record.error,
         opened,
     })
+}
+
+fn timer(event: TimerEvent, full: &FullRecord, tick_ns: u32) -> Result<FactKind, DecodeError> {
+    let record = &full.record;
+    let (mini, substate) = match record.old {
+        mini::TIMEWAIT => (TcpState::TimeWait, state(record.new)?),
+        mini::REQUEST => (TcpState::SynRecv, TcpState::SynRecv),
+        unknown => return Err(DecodeError::State(unknown)),
+    };
+    Ok(FactKind::Timer(TimerFact {
+        event,
+        mini,
+        substate,
+        remaining_ns: jiffies_ns(full.value, tick_ns),
+        listener: full.related,
+        by_worker: record.error != 0,
+    }))
+}
+
+/// A signed number of jiffies, ns.
+fn jiffies_ns(value: u64, tick_ns: u32) -> i64 {
+    value.cast_signed().saturating_mul(i64::from(tick_ns))
+}
+
+fn why(number: u8) -> Cause {
+    match number {
+        cause::TIMER => Cause::Timer,
+        cause::RESET => Cause::Reset,
+        cause::SYN | cause::TAKEN => Cause::Reused,
+        cause::NETNS => Cause::NetnsGone,
+        cause::ABORT | cause::SEGMENT => Cause::Aborted,
+        cause::UNREACHABLE => Cause::Unreachable,
+        _ => Cause::Unknown,
+    }
 }
 
 fn opened(full: &FullRecord) -> Opened {

@@ -6,7 +6,9 @@ use crate::tcp::{Owner, TcpState, Tuple};
 pub struct Fact {
     /// `CLOCK_MONOTONIC`, ns.
     pub time_ns: u64,
-    /// Kernel address of the object.
+    /// CPU that stated it.
+    pub cpu: u16,
+    /// Kernel address of the object: a full socket, a timewait socket or a request socket.
     pub object: u64,
     /// Inode of its network namespace.
     pub netns: u32,
@@ -26,17 +28,109 @@ pub enum FactKind {
         /// State entered.
         new: TcpState,
         /// Pending error of the socket, an errno; 0 if none.
-        error: u32,
+        error: u16,
         /// What is said only when a socket connects, listens, or leaves `SYN_RECV`.
         opened: Option<Opened>,
     },
-    /// A full socket exists in this state.
-    Socket {
-        /// Its state.
+    /// A socket exists, as a walk over the kernel's tables found.
+    Exists {
+        /// Its state as `ss` shows it.
         state: TcpState,
         /// Socket cookie; 0 if none.
         cookie: u64,
+        /// When it entered that state, where its timer tells, monotonic, ns.
+        since_ns: Option<u64>,
     },
+    /// A timewait socket takes over from the full socket with the same tuple, which closes right after.
+    TimewaitCreated {
+        /// `FIN_WAIT2` or `TIME_WAIT`.
+        substate: TcpState,
+    },
+    /// A timewait socket is now in this substate; its timer may have started again.
+    TimewaitSubstate {
+        /// `FIN_WAIT2` or `TIME_WAIT`.
+        substate: TcpState,
+    },
+    /// A timewait socket is gone.
+    TimewaitEnded {
+        /// Its last substate.
+        substate: TcpState,
+        /// Why.
+        cause: Cause,
+        /// When its timer was last started, as far as the timer tells: recovered, not seen. Monotonic, ns.
+        armed_ns: Option<u64>,
+    },
+    /// No timewait socket is made for this full socket, because there are too many.
+    TimewaitOverflow,
+    /// A request socket enters the listen queue.
+    RequestAdded {
+        /// Socket cookie, which the accepted socket inherits; 0 if none.
+        cookie: u64,
+        /// Kernel address of the listener.
+        listener: u64,
+    },
+    /// A request socket is gone: dropped, or already replaced by its full socket.
+    RequestEnded {
+        /// Why.
+        cause: Cause,
+    },
+    /// Something happened to the timer of a mini-socket. Never reaches the tracker: the source turns it into one of
+    /// the above.
+    Timer(TimerFact),
+    /// A segment for a timewait socket was processed. Never reaches the tracker.
+    TimewaitSegment {
+        /// Substate after it.
+        substate: TcpState,
+        /// It was a reset.
+        reset: bool,
+    },
+}
+
+/// What happened to the timer of a mini-socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerFact {
+    /// What happened.
+    pub event: TimerEvent,
+    /// `TIME_WAIT` for a timewait socket, `SYN_RECV` for a request socket.
+    pub mini: TcpState,
+    /// A timewait socket's substate; `SYN_RECV` for a request socket.
+    pub substate: TcpState,
+    /// Time until the timer ends, ns; negative when it is over.
+    pub remaining_ns: i64,
+    /// A request's listener, else 0.
+    pub listener: u64,
+    /// A workqueue did it.
+    pub by_worker: bool,
+}
+
+/// Events of a timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerEvent {
+    /// Put on the wheel.
+    Start,
+    /// Taken off the wheel: stopped, moved, or about to run out.
+    Cancel,
+    /// Runs out.
+    Expire,
+}
+
+/// Why a mini-socket ended, as far as the kernel side could tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing was seen that would explain it.
+    Unknown,
+    /// Its timer ran out.
+    Timer,
+    /// A reset arrived.
+    Reset,
+    /// A new connection takes its place.
+    Reused,
+    /// Its network namespace goes.
+    NetnsGone,
+    /// This end destroyed it, or answered a segment with a reset.
+    Aborted,
+    /// The network reported the peer as unreachable.
+    Unreachable,
 }
 
 /// What the kernel says once in a socket's life.

@@ -8,16 +8,18 @@ use std::{
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
 use crate::{
     clock,
     fact::Fact,
+    netns::{self, Found},
     sink::Output,
     source::{
         Lost, Source as _,
-        kernel::{self, KernelSource, TakenUp},
+        kernel::{self, KernelSource, Tier, Walked},
     },
     summary::{Summary, Tally},
     tracker::{self, Tracker},
@@ -38,6 +40,8 @@ pub struct Settings {
     pub kernel: kernel::Config,
     /// End after this long.
     pub duration: Option<Duration>,
+    /// Compare the live counts with the kernel's socket tables this often.
+    pub reconcile: Duration,
     /// Print a summary record.
     pub summary: bool,
     /// Print no ready line.
@@ -70,7 +74,7 @@ struct Session<'a> {
     settings: &'a Settings,
     view: &'a mut dyn View,
     source: KernelSource,
-    taken_up: TakenUp,
+    walking: Walking,
     tracker: Tracker,
     tally: Tally,
     output: Output,
@@ -89,13 +93,13 @@ impl<'a> Session<'a> {
         ];
         let [interrupt, terminate, hangup] = signals.map(signal);
         let signals = [interrupt?, terminate?, hangup?];
-        let (source, taken_up) = KernelSource::start(settings.kernel)?;
+        let source = KernelSource::start(settings.kernel)?;
         let start_ns = clock::monotonic_ns();
         Ok(Self {
             settings,
             view,
             source,
-            taken_up,
+            walking: Walking::Idle,
             tracker: Tracker::new(settings.tracker.clone()),
             tally: Tally::default(),
             output: Output::stdout().context("starting the output thread")?,
@@ -108,10 +112,7 @@ impl<'a> Session<'a> {
 
     async fn run(mut self) -> anyhow::Result<()> {
         self.view.begin(&mut self.output);
-        self.advance()?;
-        if !self.settings.quiet {
-            eprintln!("tcpstate: ready: {}", ready(&self.taken_up));
-        }
+        self.take_up().await?;
         let end = self.measure().await?;
         self.finish(&end)
     }
@@ -124,6 +125,8 @@ impl<'a> Session<'a> {
             .duration
             .and_then(|duration| started.checked_add(duration));
         let mut fetch = ticker(FETCH_EVERY);
+        let mut reconcile = ticker(self.settings.reconcile);
+        reconcile.tick().await; // the first is immediate
         let mut shows = self.view.every().map(ticker);
         if let Some(shows) = &mut shows {
             shows.tick().await; // the first is immediate
@@ -137,6 +140,8 @@ impl<'a> Session<'a> {
                 _ = hangup.recv() => return Ok(End::Signal),
                 () = at(deadline) => return Ok(End::Done),
                 () = tick(&mut shows) => true,
+                _ = reconcile.tick() => { self.look_around(); false }
+                step = self.walking.step() => { self.walk_on(step?)?; false }
                 _ = fetch.tick() => false,
                 ready = self.source.ready() => { ready?; false }
             };
@@ -151,12 +156,60 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Takes up the sockets that exist, and says that everything from now on is seen.
+    async fn take_up(&mut self) -> anyhow::Result<()> {
+        self.look_around();
+        let mut report = Walked::default();
+        while !matches!(self.walking, Walking::Idle) {
+            if !matches!(self.walking, Walking::Merging(_)) {
+                let step = self.walking.step().await?;
+                self.walk_on(step)?;
+            }
+            if let Walking::Merging(walked) = &self.walking {
+                report.clone_from(walked);
+            }
+            self.advance()?;
+        }
+        if !self.settings.quiet {
+            eprintln!("tcpstate: ready: {}", ready(self.source.plan().tier, &report));
+        }
+        Ok(())
+    }
+
+    /// Begins a walk over the kernel's socket tables, unless one is under way.
+    fn look_around(&mut self) {
+        if matches!(self.walking, Walking::Idle) {
+            self.walking = Walking::Looking(tokio::task::spawn_blocking(netns::all));
+        }
+    }
+
+    /// Takes the walk to its next stage.
+    fn walk_on(&mut self, step: WalkStep) -> anyhow::Result<()> {
+        self.walking = match step {
+            WalkStep::Found(found) => {
+                self.tracker.walk_begins();
+                let walk = self.source.walk(found)?;
+                let tick_ns = self.source.tick_ns();
+                Walking::Walking(tokio::task::spawn_blocking(move || walk.run(tick_ns)))
+            }
+            WalkStep::Walked(facts, walked) => {
+                self.source.walked(facts);
+                Walking::Merging(walked)
+            }
+        };
+        Ok(())
+    }
+
     /// Fetches what has happened and applies it.
     fn advance(&mut self) -> anyhow::Result<()> {
         self.now_ns = self.source.drain(&mut self.facts)?;
         self.apply();
-        if self.now_ns >= self.taken_up.end_ns {
-            self.tracker.taken_up();
+        self.tracker.tick(self.now_ns);
+        if let Walking::Merging(walked) = &self.walking
+            && self.now_ns >= walked.end_ns
+        {
+            self.tracker.walk_ends(walked.start_ns, &walked.namespaces);
+            self.walking = Walking::Idle;
         }
         Ok(())
     }
@@ -245,14 +298,45 @@ impl<'a> Session<'a> {
     }
 }
 
-fn ready(taken_up: &TakenUp) -> String {
+/// A walk over the kernel's socket tables, which takes up what exists at the start and finds drift later. The slow
+/// parts run on a thread of their own.
+enum Walking {
+    Idle,
+    /// Finding the network namespaces.
+    Looking(JoinHandle<Found>),
+    /// Walking their tables.
+    Walking(JoinHandle<(Vec<Fact>, Walked)>),
+    /// The walk's facts wait for their turn among the programs'.
+    Merging(Walked),
+}
+
+/// What a stage of a walk ends with.
+enum WalkStep {
+    Found(Found),
+    Walked(Vec<Fact>, Walked),
+}
+
+impl Walking {
+    /// Waits for the end of a stage that runs; for ever if none does.
+    async fn step(&mut self) -> anyhow::Result<WalkStep> {
+        let step = match self {
+            Self::Looking(found) => found.await.map(WalkStep::Found),
+            Self::Walking(walked) => walked.await.map(|(facts, walked)| WalkStep::Walked(facts, walked)),
+            Self::Idle | Self::Merging(_) => std::future::pending().await,
+        };
+        step.context("walking over the kernel's socket tables")
+    }
+}
+
+fn ready(tier: Tier, walked: &Walked) -> String {
     let mut text = format!(
-        "tracepoint tier, {} sockets taken up in {} network namespaces",
-        taken_up.sockets, taken_up.namespaces
+        "{tier} tier, {} sockets taken up in {} network namespaces",
+        walked.sockets,
+        walked.namespaces.len()
     );
-    if taken_up.skipped > 0 {
-        let why = taken_up.why.as_deref().unwrap_or("unknown reason");
-        text += &format!(", {} namespaces not taken up ({why})", taken_up.skipped);
+    if walked.skipped > 0 {
+        let why = walked.why.as_deref().unwrap_or("unknown reason");
+        text += &format!("; {} tasks or namespaces could not be looked into ({why})", walked.skipped);
     }
     text
 }

@@ -1,6 +1,10 @@
 //! Domain words: TCP states, addresses, identities and transitions, free of kernel layouts, clocks and I/O.
 use std::{fmt, net::IpAddr, str::FromStr};
 
+/// How long a TIME_WAIT lasts from its last (re)start, ns: `TCP_TIMEWAIT_LEN`, fixed at 60 s in every Linux. The timer
+/// wheel rounds it up, by at most 4.1 s with a tick of 1 ms.
+pub const TIMEWAIT_LEN_NS: u64 = 60_000_000_000;
+
 /// A TCP state, in the kernel's numbering (`include/net/tcp_states.h`), spelled as bcc's tcpstates spells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
@@ -256,8 +260,18 @@ pub enum Reason {
     Timeout,
     /// The network said that the peer cannot be reached (`EHOSTUNREACH`, `ENETUNREACH`).
     Unreachable,
-    /// This end aborted (`SO_LINGER` 0, unread data, `SOCK_DESTROY`).
+    /// This end aborted (`SO_LINGER` 0, unread data, `SOCK_DESTROY`, data for an orphan).
     Aborted,
+    /// The timer of a TIME_WAIT or FIN_WAIT2 ran out.
+    Expired,
+    /// A new connection took the place of a TIME_WAIT.
+    Reused,
+    /// The listener of a half-open connection was closed.
+    ListenerClosed,
+    /// No TIME_WAIT was made because there are `tcp_max_tw_buckets` already.
+    TwOverflow,
+    /// The network namespace went away.
+    NetnsGone,
 }
 
 impl Reason {
@@ -270,6 +284,11 @@ impl Reason {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
             Self::Aborted => "aborted",
+            Self::Expired => "expired",
+            Self::Reused => "reused",
+            Self::ListenerClosed => "listener_closed",
+            Self::TwOverflow => "tw_overflow",
+            Self::NetnsGone => "netns_gone",
         }
     }
 }

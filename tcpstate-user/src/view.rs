@@ -1,6 +1,8 @@
 //! Views: what people and programs read. They read the tracker and its transitions; they never reach back.
 pub mod count;
+pub mod doctor;
 pub mod hist;
+pub mod live;
 pub mod trace;
 
 use std::{ops::ControlFlow, time::Duration};

@@ -1,1 +1,44 @@
-//! Harness of the end-to-end tests.
+//! Harness of the end-to-end tests: network namespaces with real sockets in them, the tool as a child process, and what
+//! its output has to look like. It knows the tool only from outside (product.md), never its code.
+//!
+//! It needs root and BPF and nothing else: no external program, so that the tests run in a bare virtual machine too.
+//! Whatever is missing makes a test fail with a message that says so; no test passes by skipping.
+pub mod bpf;
+pub mod history;
+pub mod line;
+mod loopback;
+pub mod namespace;
+pub mod privilege;
+pub mod sockets;
+pub mod tool;
+pub mod traffic;
+pub mod zoo;
+
+pub use self::{
+    history::History,
+    line::{Line, Summary},
+    namespace::Namespace,
+    tool::{Run, Tool},
+    traffic::Pair,
+};
+
+/// How long something may take that happens at once on an idle machine: an emulated, busy one is two orders slower.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Looks again and again, for what sends no event when it happens, until `look` finds it or [`PATIENCE`] is over.
+///
+/// # Panics
+/// It did not happen; `what` and the last look say what.
+pub fn poll_until<T>(what: &str, mut look: impl FnMut() -> Result<T, String>) -> T {
+    let start = std::time::Instant::now();
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(seen) => assert!(
+                start.elapsed() < PATIENCE,
+                "waited {PATIENCE:?} in vain for {what}: {seen}"
+            ),
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}

@@ -1,14 +1,26 @@
 //! `tcpstate count`: sockets by state, right now.
-use std::io::{self, BufWriter, Write as _};
+use std::{
+    io::{self, BufWriter, Write as _},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
+use clap::{CommandFactory as _, error::ErrorKind};
+use jiff::tz::TimeZone;
 use nix::unistd::Uid;
 
+use super::{Cli, event::EventArgs, value};
 use crate::{
+    clock,
     netns::{self, Selector},
+    session,
+    sink::WallClock,
     sockdiag::{self, StateCounts},
     tcp::TcpState,
-    view::count as view,
+    view::{
+        count as view,
+        live::{self, Live},
+    },
 };
 
 const EXAMPLES: &str = "\
@@ -18,6 +30,7 @@ Examples:
   tcpstate count --json | jq .CLOSE_WAIT
   tcpstate count -N blue              the namespace that 'ip netns' calls blue
   tcpstate count -N 4711              the namespace of process 4711
+  sudo tcpstate count --live 1        counts, rates and drift, every second
   sudo tcpstate count --all-netns     all namespaces together, containers too
   UserParameter=tcp.discovery,tcpstate count --zabbix-discovery
   UserParameter=tcp.state[*],tcpstate count $1";
@@ -29,7 +42,7 @@ pub struct Args {
     /// Print one integer, the sockets in STATE (any usual spelling: TIME_WAIT, time-wait, ESTAB)
     pub state: Option<TcpState>,
     /// Print one JSON object on one line
-    #[arg(long)]
+    #[arg(short = 'J', long)]
     pub json: bool,
     /// Print the states as low-level discovery data of Zabbix
     #[arg(long, conflicts_with_all = ["state", "json", "all_netns", "netns"])]
@@ -40,11 +53,23 @@ pub struct Args {
     /// Look into this network namespace (root, unless it is the own one)
     #[arg(short = 'N', long, value_name = "NAME|PATH|PID|INUM", value_parser = netns::selector)]
     pub netns: Option<Selector>,
+    /// Follow every transition and print the tracker's own counts, with rates and drift, every INTERVAL (default 1 s),
+    /// COUNT times, of all network namespaces (root)
+    #[arg(long, num_args = 0..=2, value_names = ["INTERVAL", "COUNT"], conflicts_with_all = ["zabbix_discovery", "all_netns", "netns"])]
+    pub live: Option<Vec<String>>,
+    #[command(flatten)]
+    event: EventArgs,
 }
 
 impl Args {
     /// Counts and prints.
-    pub fn run(&self) -> anyhow::Result<()> {
+    pub fn run(&self, verbose: u8) -> anyhow::Result<()> {
+        if let Some(live) = &self.live {
+            return self.follow(live, verbose);
+        }
+        if !self.event.is_unset() {
+            usage("this option needs --live: the kernel's own tables know no filter and no time");
+        }
         let counts = if self.zabbix_discovery {
             None
         } else {
@@ -61,6 +86,26 @@ impl Args {
         .context("standard output")
     }
 
+    /// `--live`: runs a measurement.
+    fn follow(&self, live: &[String], verbose: u8) -> anyhow::Result<()> {
+        let or_usage = |result: Result<_, String>| result.unwrap_or_else(|error: String| usage(&error));
+        let interval = live
+            .first()
+            .map_or(Duration::from_secs(1), |text| or_usage(value::duration(text).map_err(|why| format!("INTERVAL '{text}': {why}"))));
+        let count = live.get(1).map(|text| match text.parse() {
+            Ok(count) if count > 0 => count,
+            _ => usage(&format!("COUNT '{text}': expected a number above zero")),
+        });
+        let settings = live::Settings {
+            interval,
+            count,
+            state: self.state,
+            json: self.json,
+        };
+        let clock = WallClock::new(clock::wall_offset_ns(), TimeZone::system());
+        session::run(&self.event.settings(verbose), &mut Live::new(settings, clock))
+    }
+
     fn counts(&self) -> anyhow::Result<StateCounts> {
         match &self.netns {
             Some(selector) => Ok(netns::within(&selector.find()?, sockdiag::count_current)??),
@@ -68,6 +113,11 @@ impl Args {
             None => Ok(sockdiag::count_current()?),
         }
     }
+}
+
+/// Ends the program for bad usage, as clap does.
+fn usage(why: &str) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, why).exit()
 }
 
 /// Sums over every namespace. What is missing from the sum is said on stderr; a sum that could take in none but the

@@ -30,6 +30,9 @@ pub struct EventArgs {
     /// The tracepoint's own view: no TIME_WAIT, self-transitions included
     #[arg(long)]
     raw: bool,
+    /// Compare the live counts with the kernel's socket tables this often
+    #[arg(long, value_name = "DURATION", value_parser = value::duration, default_value = RECONCILE)]
+    reconcile: Duration,
     /// End with a summary record: transitions by kind, the kernel's own counters, losses, cost
     #[arg(long)]
     summary: bool,
@@ -37,14 +40,30 @@ pub struct EventArgs {
     #[arg(short, long)]
     quiet: bool,
     /// Memory of all ring buffers together
-    #[arg(long, value_name = "BYTES", value_parser = value::bytes, default_value = "16M")]
+    #[arg(long, value_name = "BYTES", value_parser = value::bytes, default_value = RING_SIZE)]
     ring_size: u32,
     /// Measure the programs' run time (needs CAP_SYS_ADMIN, costs about 40 ns a run)
     #[arg(long)]
     bpf_stats: bool,
 }
 
+/// How often live counts are compared, unless the user says otherwise.
+const RECONCILE: &str = "30s";
+/// Memory of all rings, unless the user says otherwise.
+const RING_SIZE: &str = "16M";
+
 impl EventArgs {
+    /// Whether none of these options was given.
+    pub(super) fn is_unset(&self) -> bool {
+        let given = self.ipv4 || self.ipv6 || self.raw || self.summary || self.quiet || self.bpf_stats;
+        !given
+            && self.local_ports.is_empty()
+            && self.remote_ports.is_empty()
+            && self.duration.is_none()
+            && value::duration(RECONCILE).is_ok_and(|default| default == self.reconcile)
+            && value::bytes(RING_SIZE).is_ok_and(|default| default == self.ring_size)
+    }
+
     /// What was meant.
     #[must_use]
     pub fn settings(&self, verbose: u8) -> Settings {
@@ -61,10 +80,12 @@ impl EventArgs {
             },
             kernel: kernel::Config {
                 ring_bytes: self.ring_size,
+                minis: !self.raw,
                 verbose: verbose > 0,
                 bpf_stats: self.bpf_stats,
             },
             duration: self.duration,
+            reconcile: self.reconcile,
             summary: self.summary,
             quiet: self.quiet,
         }

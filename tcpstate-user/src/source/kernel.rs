@@ -2,8 +2,11 @@
 //! module that knows aya.
 mod counters;
 mod fields;
+mod plan;
 mod rings;
-mod takeup;
+mod symbols;
+mod timers;
+mod walk;
 
 use std::{os::fd::AsFd, path::Path};
 
@@ -13,18 +16,27 @@ use aya::{
     programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLink},
 };
 use aya_log::EbpfLogger;
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use nix::{
+    errno::Errno,
+    sys::resource::{RLIM_INFINITY, Resource, setrlimit},
+};
 
-pub use self::{counters::Counted, takeup::TakenUp};
-use self::{counters::CounterMap, rings::Rings};
+use self::{counters::CounterMap, rings::Rings, symbols::Handlers, timers::Timers};
+pub use self::{
+    counters::Counted,
+    plan::{Plan, Probe, Tier},
+    walk::{Walk, Walked},
+};
 use super::{Lost, Source};
-use crate::fact::Fact;
+use crate::{clock, fact::Fact, netns::Found};
 
 /// How the kernel side is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// Bytes of all ring buffers together; each CPU gets an equal part.
     pub ring_bytes: u32,
+    /// Follow mini-sockets; otherwise full sockets only.
+    pub minis: bool,
     /// The programs send messages.
     pub verbose: bool,
     /// Measure the programs' run time (about 40 ns a run).
@@ -35,100 +47,130 @@ pub struct Config {
 pub struct KernelSource {
     /// Holds the programs; dropping it removes them from the kernel.
     ebpf: Ebpf,
+    plan: Plan,
     /// The main program is attached while this exists.
     link: Option<BtfTracePointLink>,
     rings: Rings,
+    timers: Timers,
+    /// Facts before the timers are understood.
+    unsettled: Vec<Fact>,
     counters: CounterMap,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Run-time statistics are on while this is open.
     stats: Option<std::os::fd::OwnedFd>,
-    taken_up: Vec<Fact>,
+    /// Length of a jiffy, ns.
+    tick_ns: u32,
 }
 
 /// Name of the program at the main tracepoint.
 const MAIN_PROGRAM: &str = "inet_sock_set_state";
+/// Name of the program that walks the socket tables.
+const WALK_PROGRAM: &str = "walk_tcp";
 
 impl KernelSource {
-    /// Loads and attaches the programs, then takes up the sockets that exist; their facts are the first to be drained.
+    /// Loads and attaches the programs.
     ///
     /// # Errors
     /// The kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
-    pub fn start(config: Config) -> anyhow::Result<(Self, TakenUp)> {
+    pub fn start(config: Config) -> anyhow::Result<Self> {
         let types = kernel_types()?;
         let offsets = fields::offsets(&types)?;
         let has_cookie = u8::from(fields::has_function(&types, "bpf_get_socket_ptr_cookie"));
-        drop(types);
+        let (handlers, watchable) = match symbols::handlers() {
+            Ok(handlers) => (handlers, Ok(())),
+            Err(error) => (Handlers::default(), Err(error)),
+        };
+        let tick_ns = clock::tick_ns().context("reading the length of a jiffy")?;
         // Kernels before 5.11 charge BPF memory to this limit; later ones do not care, so a refusal is no error.
         if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
             log::debug!("raising RLIMIT_MEMLOCK: {error}");
         }
         let btf = Btf::from_sys_fs().context("reading the kernel's types")?;
         let log_level = if config.verbose { u8::MAX } else { 0 };
-        let cpus =
-            aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
+        let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
             .map_max_entries("RINGS", u32::try_from(cpus)?)
             .override_global(aya_log::LEVEL, &log_level, false)
-            .override_global("HAS_COOKIE", &has_cookie, true);
+            .override_global("HAS_COOKIE", &has_cookie, true)
+            .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
+            .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
         for (symbol, offset) in &offsets {
             loader.override_global(symbol, offset, true);
         }
         let mut ebpf = loader
-            .load(aya::include_bytes_aligned!(concat!(
-                env!("OUT_DIR"),
-                "/tcpstate-ebpf"
-            )))
+            .load(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcpstate-ebpf")))
             .map_err(|error| refused(error.into(), "loading the programs"))?;
         let logs = config
             .verbose
             .then(|| EbpfLogger::init(&mut ebpf))
             .transpose()
             .context("opening the programs' messages")?;
-        let rings = Rings::new(
-            &mut ebpf,
-            cpus,
-            config.ring_bytes,
-            logs.as_ref().map(AsFd::as_fd),
-        )
-        .map_err(|error| refused(error, "making the ring buffers"))?;
+        let rings = Rings::new(&mut ebpf, cpus, config.ring_bytes, tick_ns, logs.as_ref().map(AsFd::as_fd))
+            .map_err(|error| refused(error, "making the ring buffers"))?;
         let counters = CounterMap::new(&mut ebpf)?;
         let stats = config
             .bpf_stats
             .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
             .transpose()
             .map_err(|error| refused(error.into(), "turning on BPF run-time statistics"))?;
-        // Loaded before anything is attached, so that as little time as possible lies between attaching and walking.
-        let walk: &mut Iter = program(&mut ebpf, "walk_tcp")?;
+        let walk: &mut Iter = program(&mut ebpf, WALK_PROGRAM)?;
         walk.load("tcp", &btf)
             .map_err(|error| refused(error.into(), "loading the socket iterator"))?;
+        // Mini-sockets first: a full socket's end is understood only where its timewait socket was seen.
+        let plan = if config.minis {
+            Plan::attach(&mut ebpf, &btf, &types, &watchable)
+        } else {
+            Plan::full_sockets_only()
+        };
         let main: &mut BtfTracePoint = program(&mut ebpf, MAIN_PROGRAM)?;
-        main.load(MAIN_PROGRAM, &btf).map_err(|error| {
-            refused(
-                error.into(),
-                "loading the program for sock:inet_sock_set_state",
-            )
-        })?;
-        drop(btf);
-        let main: &mut BtfTracePoint = program(&mut ebpf, MAIN_PROGRAM)?;
+        main.load(MAIN_PROGRAM, &btf)
+            .map_err(|error| refused(error.into(), "loading the program for sock:inet_sock_set_state"))?;
         let link = main
             .attach()
             .and_then(|link| main.take_link(link))
             .map_err(|error| refused(error.into(), "attaching to sock:inet_sock_set_state"))?;
-        let (taken_up, report) = takeup::walk_all(program(&mut ebpf, "walk_tcp")?);
-        Ok((
-            Self {
-                ebpf,
-                link: Some(link),
-                rings,
-                counters,
-                logs,
-                stats,
-                taken_up,
-            },
-            report,
-        ))
+        Ok(Self {
+            ebpf,
+            plan,
+            link: Some(link),
+            rings,
+            timers: Timers::default(),
+            unsettled: Vec::new(),
+            counters,
+            logs,
+            stats,
+            tick_ns,
+        })
+    }
+
+    /// The probes of mini-sockets.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Prepares a walk over the socket tables of the namespaces that were found. Until [`KernelSource::walked`] takes
+    /// its facts, nothing later than now is drained.
+    ///
+    /// # Errors
+    /// The object has no such program.
+    pub fn walk(&mut self, found: Found) -> anyhow::Result<Walk> {
+        let walk = Walk::prepare(program(&mut self.ebpf, WALK_PROGRAM)?, found);
+        self.rings.hold_back(walk.start_ns());
+        Ok(walk)
+    }
+
+    /// Takes the facts of a walk, which are drained with the others in order of time.
+    pub fn walked(&mut self, facts: Vec<Fact>) {
+        self.rings.add(facts);
+    }
+
+    /// Length of a jiffy, ns.
+    #[must_use]
+    pub fn tick_ns(&self) -> u32 {
+        self.tick_ns
     }
 
     /// Waits until a ring has a wake-up's worth of records, or the programs have a message to show.
@@ -136,10 +178,7 @@ impl KernelSource {
     /// # Errors
     /// The rings can no longer be waited for.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        self.rings
-            .ready()
-            .await
-            .context("waiting for the ring buffers")
+        self.rings.ready().await.context("waiting for the ring buffers")
     }
 
     /// Detaches the programs and drains what they have written: after this nothing more comes.
@@ -148,7 +187,10 @@ impl KernelSource {
     /// A record that is none of ours.
     pub fn stop(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
         self.link = None;
-        self.rings.finish(facts)
+        self.plan.detach();
+        self.rings.finish(&mut self.unsettled)?;
+        self.settle(u64::MAX, facts);
+        Ok(())
     }
 
     /// The transitions that the tracepoint reported, exact whatever was lost on the way.
@@ -168,13 +210,19 @@ impl KernelSource {
             return Ok(None);
         }
         let mut total = std::time::Duration::ZERO;
-        for (name, program) in self.ebpf.programs() {
-            let info = program
-                .info()
-                .with_context(|| format!("asking about program {name}"))?;
+        // A program that is not loaded, because the plan does without it, has no run time.
+        for (name, program) in self.ebpf.programs().filter(|(_, program)| program.fd().is_ok()) {
+            let info = program.info().with_context(|| format!("asking about program {name}"))?;
             total += info.run_time();
         }
         Ok(Some(total.as_secs_f64()))
+    }
+
+    fn settle(&mut self, now_ns: u64, facts: &mut Vec<Fact>) {
+        for fact in self.unsettled.drain(..) {
+            self.timers.apply(fact, facts);
+        }
+        self.timers.settle(now_ns, facts);
     }
 }
 
@@ -183,10 +231,9 @@ impl Source for KernelSource {
         if let Some(logs) = &mut self.logs {
             logs.flush();
         }
-        for fact in self.taken_up.drain(..) {
-            self.rings.push(fact);
-        }
-        self.rings.drain(facts)
+        let now_ns = self.rings.drain(&mut self.unsettled)?;
+        self.settle(now_ns, facts);
+        Ok(now_ns)
     }
 
     fn lost(&mut self) -> anyhow::Result<Lost> {
@@ -212,8 +259,7 @@ fn kernel_types() -> anyhow::Result<btf_rs::Btf> {
             path.display()
         ));
     }
-    btf_rs::Btf::from_file(path)
-        .with_context(|| format!("reading the kernel's types from {}", path.display()))
+    btf_rs::Btf::from_file(path).with_context(|| format!("reading the kernel's types from {}", path.display()))
 }
 
 /// A program of the object by its name and type.
@@ -221,35 +267,21 @@ fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut P>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
 {
-    let program = ebpf
-        .program_mut(name)
-        .with_context(|| format!("the object has no program {name}"))?;
-    program
-        .try_into()
-        .with_context(|| format!("program {name}"))
+    let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
+    program.try_into().with_context(|| format!("program {name}"))
 }
 
 /// Turns a refusal of the kernel into one line that says what to do about it.
 fn refused(error: anyhow::Error, doing: &'static str) -> anyhow::Error {
+    // Not EACCES: that is the verifier's word for a program it does not like.
     let not_permitted = error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|io| {
-            matches!(
-                io.raw_os_error(),
-                Some(libc_errno::EPERM | libc_errno::EACCES)
-            )
-        })
+        cause
+            .downcast_ref::<std::io::Error>()
+            .is_some_and(|io| io.raw_os_error() == Some(Errno::EPERM as i32))
     });
     if not_permitted {
-        anyhow!(
-            "{doing}: operation not permitted; needs CAP_BPF and CAP_PERFMON: run it as root (sudo tcpstate …)"
-        )
+        anyhow!("{doing}: operation not permitted; needs CAP_BPF and CAP_PERFMON: run it as root (sudo tcpstate …)")
     } else {
         error.context(doing)
     }
-}
-
-/// Errno values that mean a missing capability.
-mod libc_errno {
-    pub(super) const EPERM: i32 = nix::errno::Errno::EPERM as i32;
-    pub(super) const EACCES: i32 = nix::errno::Errno::EACCES as i32;
 }

@@ -12,6 +12,7 @@ pub struct Merge {
     waiting: Vec<Fact>,
     /// For each ring, the time up to which it has delivered everything.
     complete: Vec<u64>,
+    held_back_ns: Option<u64>,
 }
 
 impl Merge {
@@ -20,12 +21,23 @@ impl Merge {
         Self {
             waiting: Vec::new(),
             complete: vec![0; rings],
+            held_back_ns: None,
         }
     }
 
     /// Takes a fact from any ring.
     pub fn push(&mut self, fact: Fact) {
         self.waiting.push(fact);
+    }
+
+    /// Releases nothing later than `time_ns` until [`Merge::let_go`]: facts come another way that belong before.
+    pub fn hold_back(&mut self, time_ns: u64) {
+        self.held_back_ns = Some(time_ns);
+    }
+
+    /// The facts that others were held back for have all been pushed.
+    pub fn let_go(&mut self) {
+        self.held_back_ns = None;
     }
 
     /// Notes that ring number `ring` has delivered everything up to `time_ns`.
@@ -35,7 +47,8 @@ impl Merge {
 
     /// Moves every fact that is in its final place to `facts`; returns the time up to which that holds.
     pub fn release(&mut self, facts: &mut Vec<Fact>) -> u64 {
-        let until = self.complete.iter().copied().min().unwrap_or(u64::MAX);
+        let complete = self.complete.iter().copied();
+        let until = complete.chain(self.held_back_ns).min().unwrap_or(u64::MAX);
         // Stable: records of one CPU with the same time keep their order. The input is a few sorted runs.
         self.waiting.sort_by_key(|fact| fact.time_ns);
         let ready = self.waiting.partition_point(|fact| fact.time_ns <= until);
@@ -46,6 +59,7 @@ impl Merge {
     /// Moves everything to `facts`: the producers have stopped.
     pub fn finish(&mut self, facts: &mut Vec<Fact>) {
         self.complete.fill(u64::MAX);
+        self.let_go();
         self.release(facts);
     }
 }
@@ -55,7 +69,7 @@ mod tests {
     use super::*;
     use crate::{
         fact::FactKind,
-        tcp::{TcpState, Tuple},
+        tcp::Tuple,
     };
     use std::net::{IpAddr, Ipv4Addr};
 
@@ -63,6 +77,7 @@ mod tests {
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         Fact {
             time_ns,
+            cpu: 0,
             object: time_ns,
             netns: 1,
             tuple: Tuple {
@@ -71,10 +86,7 @@ mod tests {
                 raddr: any,
                 rport: 0,
             },
-            kind: FactKind::Socket {
-                state: TcpState::Listen,
-                cookie: 0,
-            },
+            kind: FactKind::TimewaitOverflow,
         }
     }
 

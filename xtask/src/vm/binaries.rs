@@ -8,6 +8,9 @@ use serde::Deserialize;
 use super::matrix::Machine;
 use crate::command;
 
+/// How the names of test targets begin that need programs of a host; a guest has none.
+const HOST_ONLY: &str = "host_";
+
 /// Where cargo has put them.
 pub(super) struct Binaries {
     /// The tool.
@@ -37,6 +40,7 @@ pub(super) fn build(machine: &Machine) -> anyhow::Result<Binaries> {
         tests: tests
             .into_iter()
             .filter(|artifact| artifact.profile.test)
+            .filter(|artifact| !artifact.target.name.starts_with(HOST_ONLY))
             .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)))
             .collect(),
     })

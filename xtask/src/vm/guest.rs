@@ -97,8 +97,8 @@ impl Guest<'_> {
         qemu.arg("-initrd").arg(&self.initramfs);
         // A kernel that stumbles must not go on: an oops is a panic, and a panic ends the emulator.
         qemu.arg("-append").arg(format!(
-            "console={} panic=-1 oops=panic -- {} {}",
-            self.machine.console, self.matrix.test_seconds, self.filter
+            "{} panic=-1 oops=panic -- {} {}",
+            self.machine.append, self.matrix.test_seconds, self.filter
         ));
         qemu
     }

@@ -45,8 +45,8 @@ pub(super) struct Machine {
     pub(super) qemu: Vec<String>,
     /// The Debian package of the emulator.
     pub(super) package: String,
-    /// The serial console, as Linux calls it.
-    pub(super) console: String,
+    /// What its kernels are told on their command line: the serial console, above all.
+    pub(super) append: String,
 }
 
 /// One kernel to boot.

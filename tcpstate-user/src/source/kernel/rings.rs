@@ -28,6 +28,8 @@ const HEADER: u64 = 8;
 pub(super) struct Rings {
     rings: Vec<Ring>,
     merge: Merge,
+    /// Length of a jiffy, ns.
+    tick_ns: u32,
     /// Readable when any ring has had a wake-up.
     wakeups: AsyncFd<OwnedFd>,
     /// Programs that are loaded later find the map of rings by this descriptor.
@@ -50,6 +52,7 @@ impl Rings {
         ebpf: &mut Ebpf,
         cpus: usize,
         ring_bytes: u32,
+        tick_ns: u32,
         logs: Option<BorrowedFd<'_>>,
     ) -> anyhow::Result<Self> {
         let map = ebpf
@@ -86,6 +89,7 @@ impl Rings {
         Ok(Self {
             merge: Merge::new(rings.len()),
             rings,
+            tick_ns,
             wakeups,
             _outer: outer,
         })
@@ -97,16 +101,24 @@ impl Rings {
         Ok(())
     }
 
-    /// Takes a fact that came another way, to be merged by its time.
-    pub(super) fn push(&mut self, fact: Fact) {
-        self.merge.push(fact);
+    /// Holds back everything later than `time_ns` until [`Rings::add`].
+    pub(super) fn hold_back(&mut self, time_ns: u64) {
+        self.merge.hold_back(time_ns);
+    }
+
+    /// Takes the facts that came another way and for which others were held back.
+    pub(super) fn add(&mut self, facts: Vec<Fact>) {
+        for fact in facts {
+            self.merge.push(fact);
+        }
+        self.merge.let_go();
     }
 
     /// Appends every fact that is complete up to now; returns the time up to which nothing is missing.
     pub(super) fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64> {
         for (index, ring) in self.rings.iter_mut().enumerate() {
             let now_ns = clock::monotonic_ns();
-            if ring.read(&mut self.merge)? {
+            if ring.read(&mut self.merge, self.tick_ns)? {
                 self.merge.complete(index, now_ns);
             }
         }
@@ -117,7 +129,7 @@ impl Rings {
     /// microseconds left, so a ring that stops at an unfinished record is read again until it is whole.
     pub(super) fn finish(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
         for ring in &mut self.rings {
-            while !ring.read(&mut self.merge)? {
+            while !ring.read(&mut self.merge, self.tick_ns)? {
                 std::thread::yield_now();
             }
         }
@@ -157,14 +169,14 @@ impl Ring {
     }
 
     /// Reads what was reserved up to now; false if it stops at a record that is not finished.
-    fn read(&mut self, merge: &mut Merge) -> anyhow::Result<bool> {
+    fn read(&mut self, merge: &mut Merge, tick_ns: u32) -> anyhow::Result<bool> {
         let end = self.reserved();
         while self.consumed < end {
             let Some(record) = self.records.next() else {
                 return Ok(false);
             };
             self.consumed += (HEADER + record.len() as u64).next_multiple_of(8);
-            merge.push(decode(&record).context("reading a ring buffer")?);
+            merge.push(decode(&record, tick_ns).context("reading a ring buffer")?);
         }
         Ok(true)
     }

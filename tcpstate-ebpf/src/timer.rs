@@ -1,0 +1,62 @@
+//! Mini-sockets where functions cannot be traced: their timers, and the segments that they take.
+use tcpstate_ebpf::{FullRecord, Record, kind, mini};
+
+use crate::{
+    counters,
+    fields::{Probed, REQ_TIMER_HANDLER, Sock, TW_TIMER_HANDLER, Timer, Typed, in_worker, tcp_flags},
+    ring,
+};
+
+/// `TCP_TIME_WAIT`, the state of every timewait socket.
+const TIME_WAIT: u8 = 6;
+/// `RST` in the flags of a TCP header.
+const RST: u8 = 0x04;
+
+/// Something happens to a timer; nearly all are not of mini-sockets, and cost two loads and two comparisons.
+#[inline(always)]
+pub fn observe(timer: *const Sock, kind: u8) {
+    let function = Timer::function(timer);
+    if function == TW_TIMER_HANDLER.load() {
+        let tw = Timer::timewait(timer);
+        emit(tw, timer, kind, mini::TIMEWAIT, Sock::substate::<Probed>(tw));
+    } else if function == REQ_TIMER_HANDLER.load() {
+        emit(Timer::request(timer), timer, kind, mini::REQUEST, 0);
+    }
+}
+
+#[inline(always)]
+fn emit(object: *const Sock, timer: *const Sock, kind: u8, of: u8, substate: u8) {
+    let Some(counters) = counters::this_cpu() else {
+        return;
+    };
+    ring::emit::<FullRecord>(counters, |entry| {
+        let mut record = ring::record::<Probed>(object, kind, of, substate);
+        record.error = u16::from(in_worker());
+        entry.write(FullRecord {
+            record,
+            value: Timer::remaining::<Typed>(timer) as u64,
+            related: if of == mini::REQUEST {
+                Sock::listener::<Probed>(object)
+            } else {
+                0
+            },
+            ..FullRecord::default()
+        });
+    });
+}
+
+/// The kernel frees a segment that socket `sk` has looked at: every segment for a timewait socket ends here.
+#[inline(always)]
+pub fn segment_freed(skb: *const Sock, sk: *const Sock) {
+    if sk.is_null() || Sock::state(sk) != TIME_WAIT {
+        return;
+    }
+    let Some(counters) = counters::this_cpu() else {
+        return;
+    };
+    let reset = u8::from(tcp_flags(skb) & RST != 0);
+    let substate = Sock::substate::<Probed>(sk);
+    ring::emit::<Record>(counters, |entry| {
+        entry.write(ring::record::<Typed>(sk, kind::TIMEWAIT_SEGMENT, reset, substate));
+    });
+}

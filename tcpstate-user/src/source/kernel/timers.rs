@@ -1,0 +1,167 @@
+//! Mini-sockets where functions cannot be traced: turns what happens to their timers into what happens to them.
+//!
+//! A start is a birth, unless it follows the same timer's cancel at once on the same CPU: then the timer was moved. An
+//! expiry is a timewait socket's end; for a request it is the end unless the SYN-ACK is sent again, which starts the
+//! timer anew. A cancel that nothing follows is an early end. What follows does so within microseconds, so after
+//! [`SETTLE_NS`] a fact without a successor stands.
+use std::{collections::HashMap, net::IpAddr};
+
+use crate::{
+    decode::armed,
+    fact::{Cause, Fact, FactKind, TimerEvent, TimerFact},
+    tcp::{TcpState, Tuple},
+};
+
+/// After this long nothing that belongs to a cancel or an expiry can still come, ns.
+const SETTLE_NS: u64 = 10_000_000;
+
+/// A cancelled or expired timer whose meaning is not settled.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    fact: Fact,
+    timer: TimerFact,
+    cause: Cause,
+}
+
+/// The interpreter.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    /// Of timewait sockets; few, as most end by expiring.
+    timewaits: HashMap<u64, Open>,
+    /// Of request sockets; one for every connection accepted in the last milliseconds.
+    requests: HashMap<u64, Open>,
+    /// The last fact of each CPU was the cancel of this timer.
+    cancelled: HashMap<u16, u64>,
+    /// The last transition of each CPU was a connection to this peer that has no local port yet.
+    connecting: HashMap<u16, (u32, IpAddr, u16)>,
+}
+
+impl Timers {
+    /// Takes one fact and gives what it means to `out`; facts that are not about timers pass through.
+    pub(super) fn apply(&mut self, fact: Fact, out: &mut Vec<Fact>) {
+        let cancelled = self.cancelled.remove(&fact.cpu);
+        match fact.kind {
+            FactKind::Timer(timer) => match timer.event {
+                TimerEvent::Start => self.start(fact, timer, cancelled == Some(fact.object), out),
+                TimerEvent::Cancel => {
+                    self.cancelled.insert(fact.cpu, fact.object);
+                    let cause = self.cancel_cause(&fact, timer);
+                    self.open(timer).insert(fact.object, Open { fact, timer, cause });
+                }
+                TimerEvent::Expire => self.expire(fact, timer, out),
+            },
+            FactKind::TimewaitSegment { substate, reset } => {
+                if let Some(open) = self.timewaits.get_mut(&fact.object).filter(|_| reset) {
+                    open.cause = Cause::Reset;
+                }
+                let kind = FactKind::TimewaitSubstate { substate };
+                out.push(Fact { kind, ..fact });
+            }
+            FactKind::Transition { old: TcpState::Close, new: TcpState::SynSent, .. } => {
+                self.connecting.insert(fact.cpu, peer(fact.netns, &fact.tuple));
+                out.push(fact);
+            }
+            FactKind::Transition { .. } => {
+                self.connecting.remove(&fact.cpu);
+                out.push(fact);
+            }
+            _ => out.push(fact),
+        }
+    }
+
+    /// Settles what has been open for long enough at `now_ns`, and gives it to `out` with its own time.
+    pub(super) fn settle(&mut self, now_ns: u64, out: &mut Vec<Fact>) {
+        let first = out.len();
+        for open in [&mut self.timewaits, &mut self.requests] {
+            open.retain(|_, open| {
+                let waits = open.fact.time_ns.saturating_add(SETTLE_NS) > now_ns;
+                if !waits {
+                    out.push(open.end());
+                }
+                waits
+            });
+        }
+        out[first..].sort_by_key(|fact| fact.time_ns);
+    }
+
+    fn start(&mut self, fact: Fact, timer: TimerFact, moved: bool, out: &mut Vec<Fact>) {
+        if let Some(open) = self.open(timer).remove(&fact.object) {
+            let goes_on = moved || (open.timer.event == TimerEvent::Expire && timer.mini == TcpState::SynRecv);
+            if goes_on {
+                if timer.mini == TcpState::TimeWait {
+                    let kind = FactKind::TimewaitSubstate { substate: timer.substate };
+                    out.push(Fact { kind, ..fact });
+                }
+                return;
+            }
+            out.push(open.end()); // it ended, and its memory is used again
+        }
+        if timer.mini == TcpState::SynRecv {
+            self.replaced_by(&fact);
+            let kind = FactKind::RequestAdded { cookie: 0, listener: timer.listener };
+            out.push(Fact { kind, ..fact });
+        } else {
+            let kind = FactKind::TimewaitCreated { substate: timer.substate };
+            out.push(Fact { kind, ..fact });
+        }
+    }
+
+    fn expire(&mut self, fact: Fact, timer: TimerFact, out: &mut Vec<Fact>) {
+        let open = Open { fact, timer, cause: Cause::Timer };
+        if timer.mini == TcpState::TimeWait {
+            self.timewaits.remove(&fact.object);
+            out.push(open.end());
+        } else {
+            self.requests.insert(fact.object, open);
+        }
+    }
+
+    fn open(&mut self, timer: TimerFact) -> &mut HashMap<u64, Open> {
+        match timer.mini {
+            TcpState::TimeWait => &mut self.timewaits,
+            _ => &mut self.requests,
+        }
+    }
+
+    /// Why a timer is taken off, as far as is known at that moment.
+    fn cancel_cause(&self, fact: &Fact, timer: TimerFact) -> Cause {
+        let connects = self.connecting.get(&fact.cpu) == Some(&peer(fact.netns, &fact.tuple));
+        match timer.mini {
+            _ if timer.by_worker => Cause::NetnsGone,
+            TcpState::TimeWait if connects => Cause::Reused,
+            _ => Cause::Unknown,
+        }
+    }
+
+    /// A new request with the tuple of a timewait socket that was just taken off is why it was taken off.
+    fn replaced_by(&mut self, request: &Fact) {
+        for open in self.timewaits.values_mut() {
+            if open.cause == Cause::Unknown
+                && (open.fact.netns, open.fact.tuple) == (request.netns, request.tuple)
+            {
+                open.cause = Cause::Reused;
+            }
+        }
+    }
+}
+
+fn peer(netns: u32, tuple: &Tuple) -> (u32, IpAddr, u16) {
+    (netns, tuple.raddr, tuple.rport)
+}
+
+impl Open {
+    /// The end that this stands for.
+    fn end(&self) -> Fact {
+        let kind = if self.timer.mini == TcpState::TimeWait {
+            FactKind::TimewaitEnded {
+                substate: self.timer.substate,
+                cause: self.cause,
+                armed_ns: (self.timer.substate == TcpState::TimeWait)
+                    .then(|| armed(self.fact.time_ns, self.timer.remaining_ns)),
+            }
+        } else {
+            FactKind::RequestEnded { cause: self.cause }
+        };
+        Fact { kind, ..self.fact }
+    }
+}

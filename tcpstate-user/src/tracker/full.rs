@@ -1,0 +1,188 @@
+//! Full sockets: what follows from the tracepoint's transitions.
+use super::{Connection, Held, Tracker};
+use crate::{
+    fact::{Fact, Opened},
+    tcp::{Reason, Role, TcpState, Transition, Tuple},
+};
+
+/// One transition as the kernel states it.
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) old: TcpState,
+    pub(super) new: TcpState,
+    pub(super) error: u16,
+    pub(super) opened: Option<Opened>,
+}
+
+/// A child that leaves SYN_RECV within this long of its birth may have come from a SYN cookie, whose half-open time
+/// nobody knows, ns.
+const COOKIE_NS: u64 = 1_000_000;
+
+impl Tracker {
+    pub(super) fn transition(&mut self, fact: &Fact, step: Step, out: &mut impl FnMut(&Transition)) {
+        let object = fact.object;
+        let Step { old, new, .. } = step;
+        if old == TcpState::Close || (old == TcpState::Listen && new == TcpState::SynRecv) {
+            self.remove(object); // whatever was known under this address has ended unseen
+            self.begin(fact, step, out);
+            return;
+        }
+        let cookie = step.opened.map_or(0, |opened| opened.cookie);
+        let Some(mut connection) = self.remove(object).or_else(|| self.meet(fact, cookie, old)) else {
+            return;
+        };
+        if old == new && !self.config.raw {
+            self.insert(object, connection); // no transition: the dwell clock goes on
+            return;
+        }
+        connection.tuple = Some(settled(connection.tuple, fact.tuple, old));
+        if connection.id.cookie == 0 && connection.held.is_some() {
+            connection.id.cookie = cookie;
+        }
+        if !connection.admitted {
+            match connection.tuple.and_then(|tuple| self.config.selection.admits(&tuple)) {
+                Some(false) => return,
+                Some(true) => connection.admitted = true,
+                None => {}
+            }
+        }
+        if self.is_child(&connection) && !self.join_request(fact, step, &mut connection) {
+            return;
+        }
+        self.release(object, &mut connection, out);
+        if new == TcpState::Close {
+            self.close(fact, step, connection, out);
+        } else {
+            self.step(object, &mut connection, fact.time_ns, (old, new), None, out);
+            self.insert(object, connection);
+        }
+    }
+
+    /// A connection begins: `CLOSE -> x`, or the child of a listener.
+    fn begin(&mut self, fact: &Fact, step: Step, out: &mut impl FnMut(&Transition)) {
+        let Step { old, new, opened, .. } = step;
+        if new == TcpState::Close {
+            return;
+        }
+        let child = old == TcpState::Listen;
+        let admitted = if child {
+            // Before 6.16 a child still carries its listener's tuple here, so it waits for its next transition.
+            (self.config.raw && self.config.selection.is_everything()).then_some(true)
+        } else {
+            self.config.selection.admits(&fact.tuple)
+        };
+        if admitted == Some(false) {
+            return;
+        }
+        let role = match (old, new) {
+            (TcpState::Listen, _) => Some(Role::Server),
+            (_, TcpState::Listen) => Some(Role::Listener),
+            (_, TcpState::SynSent) => Some(Role::Client),
+            _ => None,
+        };
+        let mut connection = Connection {
+            tuple: (!child).then_some(fact.tuple),
+            owner: opened.and_then(|opened| opened.owner),
+            held: Some(Held {
+                mono_ns: fact.time_ns,
+                from: old,
+                to: new,
+            }),
+            admitted: admitted == Some(true),
+            ..self.connection(fact, opened.map_or(0, |opened| opened.cookie), new, role)
+        };
+        if child {
+            self.minis.born(fact.time_ns, fact.object);
+        } else {
+            self.release(fact.object, &mut connection, out);
+        }
+        self.insert(fact.object, connection);
+    }
+
+    /// Whether this is the child of a listener that has not left SYN_RECV yet.
+    fn is_child(&self, connection: &Connection) -> bool {
+        !self.config.raw && connection.held.is_some_and(|held| held.from == TcpState::Listen)
+    }
+
+    /// A child leaves SYN_RECV: it continues the request it came from. False if it was stillborn: the kernel made it
+    /// and threw it away, while its request goes on.
+    fn join_request(&mut self, fact: &Fact, step: Step, child: &mut Connection) -> bool {
+        let request = child.tuple.and_then(|tuple| self.minis.request(child.netns, &tuple));
+        match request {
+            Some(_) if step.new == TcpState::Close => false,
+            Some(request) => {
+                if let Some(request) = self.remove(request) {
+                    child.id = request.id;
+                    child.since_ns = request.since_ns;
+                    child.seen_ns = request.seen_ns;
+                    child.held = None;
+                }
+                true
+            }
+            // No request was seen: a SYN cookie, or TCP Fast Open, whose child waits a round trip.
+            None => {
+                child.since_ns = child.since_ns.filter(|since| fact.time_ns.saturating_sub(*since) > COOKIE_NS);
+                true
+            }
+        }
+    }
+
+    /// A full socket closes: for good, or because a timewait socket has taken over.
+    fn close(&mut self, fact: &Fact, step: Step, mut connection: Connection, out: &mut impl FnMut(&Transition)) {
+        let object = fact.object;
+        if let Some(tuple) = connection.tuple
+            && let Some(handover) = self.minis.take_over(connection.netns, &tuple)
+        {
+            if handover.substate != step.old {
+                let states = (step.old, handover.substate);
+                self.step(object, &mut connection, handover.time_ns, states, None, out);
+            }
+            self.insert(handover.timewait, connection);
+            return;
+        }
+        let reason = connection.fate.or_else(|| reason(step));
+        self.step(object, &mut connection, fact.time_ns, (step.old, step.new), reason, out);
+        if step.old == TcpState::Listen {
+            self.listener_closed(&connection);
+        }
+        self.walk.closed(object);
+    }
+}
+
+/// The tuple after a transition: what the kernel shows now, except that a closing socket may have lost its port and a
+/// child leaves its listener's tuple behind.
+fn settled(known: Option<Tuple>, shown: Tuple, old: TcpState) -> Tuple {
+    match known {
+        Some(known) if old != TcpState::SynSent && old != TcpState::SynRecv => Tuple {
+            lport: known.lport.or(shown.lport),
+            ..known
+        },
+        Some(known) => Tuple {
+            lport: shown.lport.or(known.lport),
+            ..shown
+        },
+        None => shown,
+    }
+}
+
+/// Why a socket closes, as far as its pending error tells.
+fn reason(step: Step) -> Option<Reason> {
+    // Linux errno values are the same on every architecture that has eBPF, but for MIPS and SPARC.
+    const EPIPE: u16 = 32;
+    const ENETUNREACH: u16 = 101;
+    const ECONNABORTED: u16 = 103;
+    const ECONNRESET: u16 = 104;
+    const ETIMEDOUT: u16 = 110;
+    const ECONNREFUSED: u16 = 111;
+    const EHOSTUNREACH: u16 = 113;
+    match step.error {
+        EPIPE | ECONNRESET => Some(Reason::Reset),
+        ECONNREFUSED => Some(Reason::Refused),
+        ETIMEDOUT => Some(Reason::Timeout),
+        ENETUNREACH | EHOSTUNREACH => Some(Reason::Unreachable),
+        ECONNABORTED => Some(Reason::Aborted),
+        // Closed at once without an error of the peer: this end threw the connection away.
+        0 if matches!(step.old, TcpState::Established | TcpState::CloseWait) => Some(Reason::Aborted),
+        _ => None,
+    }
+}

@@ -1,0 +1,238 @@
+//! Mini-sockets: request sockets before, and timewait sockets after the full socket of a connection. Each carries the
+//! connection's tuple, by which they are joined to it.
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+
+use super::{Connection, Held, Tracker};
+use crate::{
+    fact::{Cause, Fact},
+    tcp::{Reason, Role, TcpState, Transition, Tuple},
+};
+
+/// What belongs together follows within microseconds; after this long it does not come any more, ns.
+const SETTLE_NS: u64 = 10_000_000;
+
+/// The tuple of a connection within its namespace.
+type Key = (u32, Tuple);
+
+/// Mini-sockets that wait to be joined.
+#[derive(Debug, Default)]
+pub(super) struct Minis {
+    /// Half-open connections by tuple.
+    requests: HashMap<Key, u64>,
+    /// Timewait sockets whose full socket has not closed yet.
+    handovers: HashMap<Key, (Handover, Fact)>,
+    /// Listeners' children by time of birth, until they have left SYN_RECV or have grown old in it.
+    children: VecDeque<(u64, u64)>,
+}
+
+/// A timewait socket that takes over.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Handover {
+    pub(super) timewait: u64,
+    pub(super) substate: TcpState,
+    pub(super) time_ns: u64,
+}
+
+impl Minis {
+    pub(super) fn index_request(&mut self, object: u64, connection: &Connection) {
+        // A child is no request: it is held back, and its tuple may not be known.
+        if let (Some(tuple), None) = (connection.tuple, connection.held) {
+            self.requests.insert((connection.netns, tuple), object);
+        }
+    }
+
+    pub(super) fn forget_request(&mut self, object: u64, connection: &Connection) {
+        if let Some(tuple) = connection.tuple {
+            let key = (connection.netns, tuple);
+            if self.requests.get(&key) == Some(&object) {
+                self.requests.remove(&key);
+            }
+        }
+    }
+
+    /// The request with this tuple.
+    pub(super) fn request(&self, netns: u32, tuple: &Tuple) -> Option<u64> {
+        self.requests.get(&(netns, *tuple)).copied()
+    }
+
+    /// The timewait socket that takes over from the full socket with this tuple.
+    pub(super) fn take_over(&mut self, netns: u32, tuple: &Tuple) -> Option<Handover> {
+        if self.handovers.is_empty() {
+            return None;
+        }
+        self.handovers.remove(&(netns, *tuple)).map(|(handover, _)| handover)
+    }
+
+    /// Whether `object` is a timewait socket that has not been joined yet.
+    pub(super) fn is_taking_over(&self, fact: &Fact) -> bool {
+        self.handovers
+            .get(&(fact.netns, fact.tuple))
+            .is_some_and(|(handover, _)| handover.timewait == fact.object)
+    }
+
+    /// A listener's child is born.
+    pub(super) fn born(&mut self, time_ns: u64, object: u64) {
+        self.children.push_back((time_ns, object));
+    }
+}
+
+impl Tracker {
+    pub(super) fn timewait_created(&mut self, fact: &Fact, substate: TcpState) {
+        self.remove(fact.object); // whatever was known under this address has ended unseen
+        if self.config.selection.admits(&fact.tuple) == Some(true) {
+            let handover = Handover {
+                timewait: fact.object,
+                substate,
+                time_ns: fact.time_ns,
+            };
+            self.minis
+                .handovers
+                .insert((fact.netns, fact.tuple), (handover, *fact));
+        }
+    }
+
+    pub(super) fn timewait_substate(&mut self, fact: &Fact, substate: TcpState, out: &mut impl FnMut(&Transition)) {
+        let entered = self
+            .connections
+            .get(&fact.object)
+            .is_some_and(|connection| connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait);
+        if entered && let Some(mut connection) = self.remove(fact.object) {
+            let states = (TcpState::FinWait2, TcpState::TimeWait);
+            self.step(fact.object, &mut connection, fact.time_ns, states, None, out);
+            self.insert(fact.object, connection);
+        }
+    }
+
+    pub(super) fn timewait_ended(
+        &mut self,
+        fact: &Fact,
+        substate: TcpState,
+        cause: Cause,
+        armed_ns: Option<u64>,
+        out: &mut impl FnMut(&Transition),
+    ) {
+        let Some(mut connection) = self.remove(fact.object).or_else(|| self.meet(fact, 0, substate)) else {
+            return;
+        };
+        if connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait {
+            // The peer's FIN was not seen when it came; the timer tells when it was last started.
+            let entered_ns = armed_ns.map(|armed| armed.clamp(connection.seen_ns, fact.time_ns));
+            connection.estimated = true;
+            let states = (TcpState::FinWait2, TcpState::TimeWait);
+            let time_ns = entered_ns.unwrap_or(fact.time_ns);
+            if entered_ns.is_none() {
+                connection.since_ns = None;
+            }
+            self.step(fact.object, &mut connection, time_ns, states, None, out);
+            connection.since_ns = entered_ns;
+            connection.estimated = true;
+        }
+        let reason = match cause {
+            Cause::Timer => Some(Reason::Expired),
+            cause => reason(cause),
+        };
+        let states = (connection.state, TcpState::Close);
+        self.step(fact.object, &mut connection, fact.time_ns, states, reason, out);
+        self.walk.closed(fact.object);
+    }
+
+    pub(super) fn timewait_overflow(&mut self, fact: &Fact) {
+        if let Some(connection) = self.connections.get_mut(&fact.object) {
+            connection.fate = Some(Reason::TwOverflow);
+        }
+    }
+
+    pub(super) fn request_added(&mut self, fact: &Fact, cookie: u64, out: &mut impl FnMut(&Transition)) {
+        self.remove(fact.object); // whatever was known under this address has ended unseen
+        if self.config.selection.admits(&fact.tuple) != Some(true) {
+            return;
+        }
+        let mut connection = self.connection(fact, cookie, TcpState::SynRecv, Some(Role::Server));
+        connection.held = Some(Held {
+            mono_ns: fact.time_ns,
+            from: TcpState::Listen,
+            to: TcpState::SynRecv,
+        });
+        self.release(fact.object, &mut connection, out);
+        self.insert(fact.object, connection);
+    }
+
+    pub(super) fn request_ended(&mut self, fact: &Fact, cause: Cause, out: &mut impl FnMut(&Transition)) {
+        // One that was accepted is no longer known: its full socket has continued it.
+        let Some(mut connection) = self.remove(fact.object) else {
+            return;
+        };
+        let reason = match cause {
+            Cause::Timer => connection.fate.or(Some(Reason::Timeout)),
+            Cause::Unknown => connection.fate,
+            cause => reason(cause),
+        };
+        let states = (TcpState::SynRecv, TcpState::Close);
+        self.step(fact.object, &mut connection, fact.time_ns, states, reason, out);
+        self.walk.closed(fact.object);
+    }
+
+    /// A listener closes: its half-open connections die at their next timer.
+    pub(super) fn listener_closed(&mut self, listener: &Connection) {
+        let Some(listening) = listener.tuple else {
+            return;
+        };
+        for request in self.minis.requests.values() {
+            let Some(connection) = self.connections.get_mut(request) else {
+                continue;
+            };
+            let belongs = connection.tuple.is_some_and(|tuple| {
+                tuple.lport == listening.lport
+                    && (listening.laddr.is_unspecified() || listening.laddr == tuple.laddr)
+            });
+            if belongs && connection.netns == listener.netns {
+                connection.fate = Some(Reason::ListenerClosed);
+            }
+        }
+    }
+
+    pub(super) fn settle_minis(&mut self, now_ns: u64) {
+        let old = |time_ns: u64| time_ns.saturating_add(SETTLE_NS) <= now_ns;
+        // A timewait socket whose full socket never closed in our sight stands for itself.
+        let orphans: Vec<(Handover, Fact)> = self
+            .minis
+            .handovers
+            .extract_if(|_, (handover, _)| old(handover.time_ns))
+            .map(|(_, orphan)| orphan)
+            .collect();
+        for (handover, fact) in orphans {
+            if let Some(mut connection) = self.meet(&fact, 0, handover.substate) {
+                connection.since_ns = Some(handover.time_ns);
+                self.insert(handover.timewait, connection);
+            }
+        }
+        // A child that stays in SYN_RECV is TCP Fast Open's, and counts.
+        while let Some((_, object)) = self.minis.children.pop_front_if(|(born_ns, _)| old(*born_ns)) {
+            let waits = self
+                .connections
+                .get(&object)
+                .is_some_and(|connection| connection.held.is_some() && !connection.admitted);
+            if waits
+                && self.config.selection.is_everything()
+                && let Some(mut connection) = self.remove(object)
+            {
+                connection.admitted = true;
+                self.insert(object, connection);
+            }
+        }
+    }
+}
+
+/// Why a mini-socket ended, but for its timer.
+fn reason(cause: Cause) -> Option<Reason> {
+    match cause {
+        Cause::Unknown | Cause::Timer => None,
+        Cause::Reset => Some(Reason::Reset),
+        Cause::Reused => Some(Reason::Reused),
+        Cause::NetnsGone => Some(Reason::NetnsGone),
+        Cause::Aborted => Some(Reason::Aborted),
+        Cause::Unreachable => Some(Reason::Unreachable),
+    }
+}

@@ -1,0 +1,121 @@
+//! What the tool says when it cannot run: one clear line that says what to do, and the documented exit status.
+use std::{process::Command, thread};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sched::{CloneFlags, unshare},
+};
+use tcpstate_tests::{
+    Run, privilege,
+    tool::{self, PublicCopy},
+};
+
+/// Failed (1), for the one reason that standard error gives in one line.
+fn assert_refused(run: &Run, words: &[&str]) {
+    run.assert_status(1);
+    assert!(run.stdout.iter().all(|line| !line.contains("Error")), "{run:#?}");
+    let [line] = &run.stderr[..] else {
+        panic!("one line: {run:#?}")
+    };
+    assert!(line.starts_with("tcpstate: "), "{run:#?}");
+    for word in words {
+        assert!(line.contains(word), "no {word}: {run:#?}");
+    }
+}
+
+/// Bad usage (2), with words that help.
+fn assert_bad_usage(args: &[&str], words: &[&str]) {
+    let run = tool::run(tool::command(args));
+    run.assert_status(2);
+    assert!(run.stdout.is_empty(), "{run:#?}");
+    let text = run.stderr.join("\n");
+    for word in words {
+        assert!(text.contains(word), "no {word}: {run:#?}");
+    }
+}
+
+#[test]
+fn without_root() {
+    privilege::demand();
+    let copy = PublicCopy::new();
+    for args in [
+        &["trace"][..],
+        &["trace", "--json"],
+        &["hist"],
+        &["hist", "1", "1"],
+    ] {
+        let run = tool::run(copy.command_for_nobody(args));
+        assert_refused(&run, &["root"]);
+        assert!(run.stdout.is_empty(), "{run:#?}");
+    }
+}
+
+#[test]
+fn without_the_kernels_types() {
+    privilege::demand();
+    for args in [&["trace"], &["hist"]] {
+        let run = run_without_btf(tool::command(args));
+        assert_refused(&run, &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
+    }
+}
+
+/// Runs a command in a mount namespace where an empty file system lies over the kernel's types.
+fn run_without_btf(command: Command) -> Run {
+    let task = thread::spawn(move || {
+        let nothing = None::<&str>;
+        unshare(CloneFlags::CLONE_NEWNS).expect("making a mount namespace");
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
+            .expect("keeping mounts to ourselves");
+        mount(Some("tmpfs"), "/sys/kernel/btf", Some("tmpfs"), MsFlags::empty(), nothing)
+            .expect("hiding the kernel's types");
+        tool::run(command)
+    });
+    task.join().expect("running the tool")
+}
+
+#[test]
+fn unknown_flags_and_commands() {
+    assert_bad_usage(&["trace", "--no-such-flag"], &["--no-such-flag"]);
+    assert_bad_usage(&["hist", "--no-such-flag"], &["--no-such-flag"]);
+    assert_bad_usage(&["count", "--no-such-flag"], &["--no-such-flag"]);
+    assert_bad_usage(&["no-such-command"], &["no-such-command"]);
+    assert_bad_usage(&[], &["trace", "hist", "count"]);
+}
+
+#[test]
+fn unknown_states() {
+    let accepted = ["TIME", "TIME_WAIT", "ESTABLISHED", "CLOSE_WAIT", "CLOSING"];
+    assert_bad_usage(&["count", "TIME"], &accepted);
+    assert_bad_usage(&["trace", "--state", "TIME"], &accepted);
+    assert_bad_usage(&["trace", "--state", "LISTEN,TIME"], &accepted);
+    assert_bad_usage(&["hist", "--state", "TIME"], &accepted);
+}
+
+#[test]
+fn invalid_values() {
+    for args in [
+        &["trace", "-d", "soon"][..],
+        &["trace", "-d", "0"],
+        &["trace", "-L", "http"],
+        &["trace", "-L", "0"],
+        &["trace", "-D", "20-10"],
+        &["trace", "-D", "65536"],
+        &["trace", "--format", "xml"],
+        &["trace", "--json", "--csv"],
+        &["trace", "--ring-size", "0"],
+        &["hist", "1", "0"],
+        &["count", "-N", "no-such-namespace"],
+    ] {
+        assert_bad_usage(args, &["error: "]);
+    }
+}
+
+#[test]
+fn help_is_no_error_and_begins_with_examples() {
+    for name in ["trace", "hist", "count"] {
+        let run = tool::run(tool::command(&[name, "--help"]));
+        run.assert_status(0);
+        assert_eq!(run.stdout.first().map(String::as_str), Some("Examples:"));
+        assert!(run.stderr.is_empty(), "{run:#?}");
+    }
+}

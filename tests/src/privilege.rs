@@ -1,0 +1,18 @@
+//! What the tests need of the machine. Where it is missing they fail and say so: a test that cannot run must not pass.
+use nix::unistd::geteuid;
+
+/// Checks that this process is root and that the kernel lets it use BPF.
+///
+/// # Panics
+/// It is not, or does not.
+pub fn demand() {
+    assert!(
+        geteuid().is_root(),
+        "the end-to-end tests need root; run them with `cargo xtask e2e`"
+    );
+    if let Some(Err(error)) = aya::programs::loaded_programs().next() {
+        panic!(
+            "the end-to-end tests need BPF (CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN), which is refused here: {error:?}"
+        );
+    }
+}
