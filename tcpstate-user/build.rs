@@ -8,8 +8,8 @@ fn main() -> anyhow::Result<()> {
     let tools = root.join("target/tools/bin");
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths(std::iter::once(tools).chain(std::env::split_paths(&path)))?;
-    // SAFETY: a build script's main thread, before any other thread exists.
     #[expect(unsafe_code, reason = "aya-build finds the linker through PATH alone")]
+    // SAFETY: a build script's main thread, before any other thread exists.
     unsafe {
         std::env::set_var("PATH", path);
         // Otherwise the inner build's progress comes out as warnings of this package.

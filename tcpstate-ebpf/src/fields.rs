@@ -60,7 +60,8 @@ impl Access for Probed {
     #[inline(always)]
     fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T {
         // SAFETY: the helper checks the address.
-        unsafe { bpf_probe_read_kernel(base.byte_add(offset as usize).cast::<T>()) }.unwrap_or_default()
+        unsafe { bpf_probe_read_kernel(base.byte_add(offset as usize).cast::<T>()) }
+            .unwrap_or_default()
     }
 }
 
@@ -194,7 +195,10 @@ impl Timer {
 pub fn tcp_flags(skb: *const Sock) -> u8 {
     let head: usize = Typed::load(skb, SKB_HEAD.load());
     let header: u16 = Typed::load(skb, SKB_TRANSPORT_HEADER.load());
-    Probed::load((head + usize::from(header)) as *const Sock, TCP_FLAGS_OFFSET)
+    Probed::load(
+        (head + usize::from(header)) as *const Sock,
+        TCP_FLAGS_OFFSET,
+    )
 }
 
 /// The flags byte of a TCP header.

@@ -59,6 +59,11 @@ pub fn ended(request: *const Sock) {
     };
     let cause = causes::of_end(request);
     ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(request, kind::REQUEST_ENDED, cause, 0));
+        entry.write(ring::record::<Typed>(
+            request,
+            kind::REQUEST_ENDED,
+            cause,
+            0,
+        ));
     });
 }

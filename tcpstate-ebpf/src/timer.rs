@@ -3,7 +3,9 @@ use tcpstate_ebpf::{FullRecord, Record, kind, mini};
 
 use crate::{
     counters,
-    fields::{Probed, REQ_TIMER_HANDLER, Sock, TW_TIMER_HANDLER, Timer, Typed, in_worker, tcp_flags},
+    fields::{
+        Probed, REQ_TIMER_HANDLER, Sock, TW_TIMER_HANDLER, Timer, Typed, in_worker, tcp_flags,
+    },
     ring,
 };
 
@@ -18,7 +20,13 @@ pub fn observe(timer: *const Sock, kind: u8) {
     let function = Timer::function(timer);
     if function == TW_TIMER_HANDLER.load() {
         let tw = Timer::timewait(timer);
-        emit(tw, timer, kind, mini::TIMEWAIT, Sock::substate::<Probed>(tw));
+        emit(
+            tw,
+            timer,
+            kind,
+            mini::TIMEWAIT,
+            Sock::substate::<Probed>(tw),
+        );
     } else if function == REQ_TIMER_HANDLER.load() {
         emit(Timer::request(timer), timer, kind, mini::REQUEST, 0);
     }
@@ -57,6 +65,11 @@ pub fn segment_freed(skb: *const Sock, sk: *const Sock) {
     let reset = u8::from(tcp_flags(skb) & RST != 0);
     let substate = Sock::substate::<Probed>(sk);
     ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(sk, kind::TIMEWAIT_SEGMENT, reset, substate));
+        entry.write(ring::record::<Typed>(
+            sk,
+            kind::TIMEWAIT_SEGMENT,
+            reset,
+            substate,
+        ));
     });
 }

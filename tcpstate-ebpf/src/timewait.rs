@@ -53,7 +53,9 @@ pub fn descheduled(tw: *const Sock) {
     match causes::of(tw) {
         cause::RESET | cause::SYN | cause::ABORT => {}
         // Data for an orphan in FIN_WAIT2: it is answered with a reset.
-        cause::SEGMENT if Sock::substate::<Typed>(tw) == FIN_WAIT2 => causes::note(tw, cause::ABORT),
+        cause::SEGMENT if Sock::substate::<Typed>(tw) == FIN_WAIT2 => {
+            causes::note(tw, cause::ABORT)
+        }
         _ if in_worker() => causes::note(tw, cause::NETNS),
         _ => causes::note(tw, cause::TAKEN),
     }
@@ -82,6 +84,11 @@ fn emit<A: Access>(tw: *const Sock, kind: u8, old: u8) {
         return;
     };
     ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(tw, kind, old, Sock::substate::<A>(tw)));
+        entry.write(ring::record::<Typed>(
+            tw,
+            kind,
+            old,
+            Sock::substate::<A>(tw),
+        ));
     });
 }

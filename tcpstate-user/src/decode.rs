@@ -50,8 +50,12 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
             exists(substate, &full, since_ns)
         }
         kind::REQUEST => exists(TcpState::SynRecv, &full()?, None),
-        kind::TIMEWAIT_CREATED => FactKind::TimewaitCreated { substate: substate()? },
-        kind::TIMEWAIT_REARMED => FactKind::TimewaitSubstate { substate: substate()? },
+        kind::TIMEWAIT_CREATED => FactKind::TimewaitCreated {
+            substate: substate()?,
+        },
+        kind::TIMEWAIT_REARMED => FactKind::TimewaitSubstate {
+            substate: substate()?,
+        },
         kind::TIMEWAIT_ENDED => FactKind::TimewaitEnded {
             substate: substate()?,
             cause: why(record.old),
@@ -69,7 +73,9 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
                 listener: full.related,
             }
         }
-        kind::REQUEST_ENDED => FactKind::RequestEnded { cause: why(record.old) },
+        kind::REQUEST_ENDED => FactKind::RequestEnded {
+            cause: why(record.old),
+        },
         kind::TIMER_START => timer(TimerEvent::Start, &full()?, tick_ns)?,
         kind::TIMER_CANCEL => timer(TimerEvent::Cancel, &full()?, tick_ns)?,
         kind::TIMER_EXPIRE => timer(TimerEvent::Expire, &full()?, tick_ns)?,
@@ -88,8 +94,12 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
 /// When the 60 s timer of a TIME_WAIT was last started, given what remains of it at `now_ns`.
 #[must_use]
 pub fn armed(now_ns: u64, remaining_ns: i64) -> u64 {
-    let elapsed_ns = i64::try_from(TIMEWAIT_LEN_NS).unwrap_or(i64::MAX).saturating_sub(remaining_ns);
-    now_ns.saturating_sub(u64::try_from(elapsed_ns).unwrap_or(0)).min(now_ns)
+    let elapsed_ns = i64::try_from(TIMEWAIT_LEN_NS)
+        .unwrap_or(i64::MAX)
+        .saturating_sub(remaining_ns);
+    now_ns
+        .saturating_sub(u64::try_from(elapsed_ns).unwrap_or(0))
+        .min(now_ns)
 }
 
 fn state(number: u8) -> Result<TcpState, DecodeError> {

@@ -171,7 +171,10 @@ impl<'a> Session<'a> {
             self.advance()?;
         }
         if !self.settings.quiet {
-            eprintln!("tcpstate: ready: {}", ready(self.source.plan().tier, &report));
+            eprintln!(
+                "tcpstate: ready: {}",
+                ready(self.source.plan().tier, &report)
+            );
         }
         Ok(())
     }
@@ -190,7 +193,7 @@ impl<'a> Session<'a> {
                 self.tracker.walk_begins();
                 let walk = self.source.walk(found)?;
                 let tick_ns = self.source.tick_ns();
-                Walking::Walking(tokio::task::spawn_blocking(move || walk.run(tick_ns)))
+                Walking::Reading(tokio::task::spawn_blocking(move || walk.run(tick_ns)))
             }
             WalkStep::Walked(facts, walked) => {
                 self.source.walked(facts);
@@ -304,8 +307,8 @@ enum Walking {
     Idle,
     /// Finding the network namespaces.
     Looking(JoinHandle<Found>),
-    /// Walking their tables.
-    Walking(JoinHandle<(Vec<Fact>, Walked)>),
+    /// Reading their tables.
+    Reading(JoinHandle<(Vec<Fact>, Walked)>),
     /// The walk's facts wait for their turn among the programs'.
     Merging(Walked),
 }
@@ -321,7 +324,9 @@ impl Walking {
     async fn step(&mut self) -> anyhow::Result<WalkStep> {
         let step = match self {
             Self::Looking(found) => found.await.map(WalkStep::Found),
-            Self::Walking(walked) => walked.await.map(|(facts, walked)| WalkStep::Walked(facts, walked)),
+            Self::Reading(walked) => walked
+                .await
+                .map(|(facts, walked)| WalkStep::Walked(facts, walked)),
             Self::Idle | Self::Merging(_) => std::future::pending().await,
         };
         step.context("walking over the kernel's socket tables")
@@ -336,7 +341,10 @@ fn ready(tier: Tier, walked: &Walked) -> String {
     );
     if walked.skipped > 0 {
         let why = walked.why.as_deref().unwrap_or("unknown reason");
-        text += &format!("; {} tasks or namespaces could not be looked into ({why})", walked.skipped);
+        text += &format!(
+            "; {} tasks or namespaces could not be looked into ({why})",
+            walked.skipped
+        );
     }
     text
 }

@@ -128,7 +128,16 @@ impl Tracker {
                 new,
                 error,
                 opened,
-            } => self.transition(fact, Step { old, new, error, opened }, out),
+            } => self.transition(
+                fact,
+                Step {
+                    old,
+                    new,
+                    error,
+                    opened,
+                },
+                out,
+            ),
             FactKind::TimewaitCreated { substate } => self.timewait_created(fact, substate),
             FactKind::TimewaitSubstate { substate } => self.timewait_substate(fact, substate, out),
             FactKind::TimewaitEnded {
@@ -165,7 +174,13 @@ impl Tracker {
     }
 
     /// A connection that begins, or is met, in `state` at the time of `fact`.
-    fn connection(&mut self, fact: &Fact, cookie: u64, state: TcpState, role: Option<Role>) -> Connection {
+    fn connection(
+        &mut self,
+        fact: &Fact,
+        cookie: u64,
+        state: TcpState,
+        role: Option<Role>,
+    ) -> Connection {
         let serial = self.next_serial;
         self.next_serial += 1;
         Connection {
@@ -236,7 +251,12 @@ impl Tracker {
     }
 
     /// Gives out the opening transition that was held back, if there is one and the connection is admitted.
-    fn release(&mut self, object: u64, connection: &mut Connection, out: &mut impl FnMut(&Transition)) {
+    fn release(
+        &mut self,
+        object: u64,
+        connection: &mut Connection,
+        out: &mut impl FnMut(&Transition),
+    ) {
         if !connection.admitted {
             return;
         }
@@ -270,7 +290,9 @@ impl Tracker {
     }
 
     fn insert(&mut self, object: u64, connection: Connection) {
-        if self.connections.len() >= self.config.max_connections && !self.connections.contains_key(&object) {
+        if self.connections.len() >= self.config.max_connections
+            && !self.connections.contains_key(&object)
+        {
             self.table_full += 1;
             return;
         }
@@ -343,7 +365,11 @@ impl Tracker {
     #[must_use]
     pub fn still_open(&self, now_ns: u64) -> [StillOpen; 12] {
         let mut open = [StillOpen::default(); 12];
-        for connection in self.connections.values().filter(|connection| connection.admitted) {
+        for connection in self
+            .connections
+            .values()
+            .filter(|connection| connection.admitted)
+        {
             let cell = &mut open[connection.state.index()];
             cell.sockets += 1;
             let age_ns = now_ns.saturating_sub(connection.since_ns.unwrap_or(connection.seen_ns));

@@ -88,10 +88,11 @@ impl Args {
 
     /// `--live`: runs a measurement.
     fn follow(&self, live: &[String], verbose: u8) -> anyhow::Result<()> {
-        let or_usage = |result: Result<_, String>| result.unwrap_or_else(|error: String| usage(&error));
-        let interval = live
-            .first()
-            .map_or(Duration::from_secs(1), |text| or_usage(value::duration(text).map_err(|why| format!("INTERVAL '{text}': {why}"))));
+        let or_usage =
+            |result: Result<_, String>| result.unwrap_or_else(|error: String| usage(&error));
+        let interval = live.first().map_or(Duration::from_secs(1), |text| {
+            or_usage(value::duration(text).map_err(|why| format!("INTERVAL '{text}': {why}")))
+        });
         let count = live.get(1).map(|text| match text.parse() {
             Ok(count) if count > 0 => count,
             _ => usage(&format!("COUNT '{text}': expected a number above zero")),
@@ -103,7 +104,10 @@ impl Args {
             json: self.json,
         };
         let clock = WallClock::new(clock::wall_offset_ns(), TimeZone::system());
-        session::run(&self.event.settings(verbose), &mut Live::new(settings, clock))
+        session::run(
+            &self.event.settings(verbose),
+            &mut Live::new(settings, clock),
+        )
     }
 
     fn counts(&self) -> anyhow::Result<StateCounts> {

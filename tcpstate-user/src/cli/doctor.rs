@@ -48,6 +48,8 @@ impl Args {
             doctor::text(&mut out, source.plan());
         }
         drop(source);
-        std::io::stdout().write_all(&out).context("writing to standard output")
+        std::io::stdout()
+            .write_all(&out)
+            .context("writing to standard output")
     }
 }

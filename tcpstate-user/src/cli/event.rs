@@ -55,7 +55,8 @@ const RING_SIZE: &str = "16M";
 impl EventArgs {
     /// Whether none of these options was given.
     pub(super) fn is_unset(&self) -> bool {
-        let given = self.ipv4 || self.ipv6 || self.raw || self.summary || self.quiet || self.bpf_stats;
+        let given =
+            self.ipv4 || self.ipv6 || self.raw || self.summary || self.quiet || self.bpf_stats;
         !given
             && self.local_ports.is_empty()
             && self.remote_ports.is_empty()

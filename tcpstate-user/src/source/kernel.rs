@@ -21,12 +21,12 @@ use nix::{
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
 };
 
-use self::{counters::CounterMap, rings::Rings, symbols::Handlers, timers::Timers};
 pub use self::{
     counters::Counted,
     plan::{Plan, Probe, Tier},
     walk::{Walk, Walked},
 };
+use self::{counters::CounterMap, rings::Rings, symbols::Handlers, timers::Timers};
 use super::{Lost, Source};
 use crate::{clock, fact::Fact, netns::Found};
 
@@ -87,7 +87,8 @@ impl KernelSource {
         }
         let btf = Btf::from_sys_fs().context("reading the kernel's types")?;
         let log_level = if config.verbose { u8::MAX } else { 0 };
-        let cpus = aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
+        let cpus =
+            aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
@@ -100,15 +101,24 @@ impl KernelSource {
             loader.override_global(symbol, offset, true);
         }
         let mut ebpf = loader
-            .load(aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tcpstate-ebpf")))
+            .load(aya::include_bytes_aligned!(concat!(
+                env!("OUT_DIR"),
+                "/tcpstate-ebpf"
+            )))
             .map_err(|error| refused(error.into(), "loading the programs"))?;
         let logs = config
             .verbose
             .then(|| EbpfLogger::init(&mut ebpf))
             .transpose()
             .context("opening the programs' messages")?;
-        let rings = Rings::new(&mut ebpf, cpus, config.ring_bytes, tick_ns, logs.as_ref().map(AsFd::as_fd))
-            .map_err(|error| refused(error, "making the ring buffers"))?;
+        let rings = Rings::new(
+            &mut ebpf,
+            cpus,
+            config.ring_bytes,
+            tick_ns,
+            logs.as_ref().map(AsFd::as_fd),
+        )
+        .map_err(|error| refused(error, "making the ring buffers"))?;
         let counters = CounterMap::new(&mut ebpf)?;
         let stats = config
             .bpf_stats
@@ -125,8 +135,12 @@ impl KernelSource {
             Plan::full_sockets_only()
         };
         let main: &mut BtfTracePoint = program(&mut ebpf, MAIN_PROGRAM)?;
-        main.load(MAIN_PROGRAM, &btf)
-            .map_err(|error| refused(error.into(), "loading the program for sock:inet_sock_set_state"))?;
+        main.load(MAIN_PROGRAM, &btf).map_err(|error| {
+            refused(
+                error.into(),
+                "loading the program for sock:inet_sock_set_state",
+            )
+        })?;
         let link = main
             .attach()
             .and_then(|link| main.take_link(link))
@@ -178,7 +192,10 @@ impl KernelSource {
     /// # Errors
     /// The rings can no longer be waited for.
     pub async fn ready(&self) -> anyhow::Result<()> {
-        self.rings.ready().await.context("waiting for the ring buffers")
+        self.rings
+            .ready()
+            .await
+            .context("waiting for the ring buffers")
     }
 
     /// Detaches the programs and drains what they have written: after this nothing more comes.
@@ -211,8 +228,14 @@ impl KernelSource {
         }
         let mut total = std::time::Duration::ZERO;
         // A program that is not loaded, because the plan does without it, has no run time.
-        for (name, program) in self.ebpf.programs().filter(|(_, program)| program.fd().is_ok()) {
-            let info = program.info().with_context(|| format!("asking about program {name}"))?;
+        for (name, program) in self
+            .ebpf
+            .programs()
+            .filter(|(_, program)| program.fd().is_ok())
+        {
+            let info = program
+                .info()
+                .with_context(|| format!("asking about program {name}"))?;
             total += info.run_time();
         }
         Ok(Some(total.as_secs_f64()))
@@ -259,7 +282,8 @@ fn kernel_types() -> anyhow::Result<btf_rs::Btf> {
             path.display()
         ));
     }
-    btf_rs::Btf::from_file(path).with_context(|| format!("reading the kernel's types from {}", path.display()))
+    btf_rs::Btf::from_file(path)
+        .with_context(|| format!("reading the kernel's types from {}", path.display()))
 }
 
 /// A program of the object by its name and type.
@@ -267,8 +291,12 @@ fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut P>
 where
     &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
 {
-    let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
-    program.try_into().with_context(|| format!("program {name}"))
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no program {name}"))?;
+    program
+        .try_into()
+        .with_context(|| format!("program {name}"))
 }
 
 /// Turns a refusal of the kernel into one line that says what to do about it.
@@ -280,7 +308,9 @@ fn refused(error: anyhow::Error, doing: &'static str) -> anyhow::Error {
             .is_some_and(|io| io.raw_os_error() == Some(Errno::EPERM as i32))
     });
     if not_permitted {
-        anyhow!("{doing}: operation not permitted; needs CAP_BPF and CAP_PERFMON: run it as root (sudo tcpstate …)")
+        anyhow!(
+            "{doing}: operation not permitted; needs CAP_BPF and CAP_PERFMON: run it as root (sudo tcpstate …)"
+        )
     } else {
         error.context(doing)
     }

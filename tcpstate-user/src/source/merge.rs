@@ -67,10 +67,7 @@ impl Merge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        fact::FactKind,
-        tcp::Tuple,
-    };
+    use crate::{fact::FactKind, tcp::Tuple};
     use std::net::{IpAddr, Ipv4Addr};
 
     fn at(time_ns: u64) -> Fact {

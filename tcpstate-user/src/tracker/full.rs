@@ -19,7 +19,12 @@ pub(super) struct Step {
 const COOKIE_NS: u64 = 1_000_000;
 
 impl Tracker {
-    pub(super) fn transition(&mut self, fact: &Fact, step: Step, out: &mut impl FnMut(&Transition)) {
+    pub(super) fn transition(
+        &mut self,
+        fact: &Fact,
+        step: Step,
+        out: &mut impl FnMut(&Transition),
+    ) {
         let object = fact.object;
         let Step { old, new, .. } = step;
         if old == TcpState::Close || (old == TcpState::Listen && new == TcpState::SynRecv) {
@@ -28,7 +33,8 @@ impl Tracker {
             return;
         }
         let cookie = step.opened.map_or(0, |opened| opened.cookie);
-        let Some(mut connection) = self.remove(object).or_else(|| self.meet(fact, cookie, old)) else {
+        let Some(mut connection) = self.remove(object).or_else(|| self.meet(fact, cookie, old))
+        else {
             return;
         };
         if old == new && !self.config.raw {
@@ -40,7 +46,10 @@ impl Tracker {
             connection.id.cookie = cookie;
         }
         if !connection.admitted {
-            match connection.tuple.and_then(|tuple| self.config.selection.admits(&tuple)) {
+            match connection
+                .tuple
+                .and_then(|tuple| self.config.selection.admits(&tuple))
+            {
                 Some(false) => return,
                 Some(true) => connection.admitted = true,
                 None => {}
@@ -60,7 +69,9 @@ impl Tracker {
 
     /// A connection begins: `CLOSE -> x`, or the child of a listener.
     fn begin(&mut self, fact: &Fact, step: Step, out: &mut impl FnMut(&Transition)) {
-        let Step { old, new, opened, .. } = step;
+        let Step {
+            old, new, opened, ..
+        } = step;
         if new == TcpState::Close {
             return;
         }
@@ -101,13 +112,18 @@ impl Tracker {
 
     /// Whether this is the child of a listener that has not left SYN_RECV yet.
     fn is_child(&self, connection: &Connection) -> bool {
-        !self.config.raw && connection.held.is_some_and(|held| held.from == TcpState::Listen)
+        !self.config.raw
+            && connection
+                .held
+                .is_some_and(|held| held.from == TcpState::Listen)
     }
 
     /// A child leaves SYN_RECV: it continues the request it came from. False if it was stillborn: the kernel made it
     /// and threw it away, while its request goes on.
     fn join_request(&mut self, fact: &Fact, step: Step, child: &mut Connection) -> bool {
-        let request = child.tuple.and_then(|tuple| self.minis.request(child.netns, &tuple));
+        let request = child
+            .tuple
+            .and_then(|tuple| self.minis.request(child.netns, &tuple));
         match request {
             Some(_) if step.new == TcpState::Close => false,
             Some(request) => {
@@ -121,14 +137,22 @@ impl Tracker {
             }
             // No request was seen: a SYN cookie, or TCP Fast Open, whose child waits a round trip.
             None => {
-                child.since_ns = child.since_ns.filter(|since| fact.time_ns.saturating_sub(*since) > COOKIE_NS);
+                child.since_ns = child
+                    .since_ns
+                    .filter(|since| fact.time_ns.saturating_sub(*since) > COOKIE_NS);
                 true
             }
         }
     }
 
     /// A full socket closes: for good, or because a timewait socket has taken over.
-    fn close(&mut self, fact: &Fact, step: Step, mut connection: Connection, out: &mut impl FnMut(&Transition)) {
+    fn close(
+        &mut self,
+        fact: &Fact,
+        step: Step,
+        mut connection: Connection,
+        out: &mut impl FnMut(&Transition),
+    ) {
         let object = fact.object;
         if let Some(tuple) = connection.tuple
             && let Some(handover) = self.minis.take_over(connection.netns, &tuple)
@@ -141,7 +165,14 @@ impl Tracker {
             return;
         }
         let reason = connection.fate.or_else(|| reason(step));
-        self.step(object, &mut connection, fact.time_ns, (step.old, step.new), reason, out);
+        self.step(
+            object,
+            &mut connection,
+            fact.time_ns,
+            (step.old, step.new),
+            reason,
+            out,
+        );
         if step.old == TcpState::Listen {
             self.listener_closed(&connection);
         }
@@ -182,7 +213,9 @@ fn reason(step: Step) -> Option<Reason> {
         ENETUNREACH | EHOSTUNREACH => Some(Reason::Unreachable),
         ECONNABORTED => Some(Reason::Aborted),
         // Closed at once without an error of the peer: this end threw the connection away.
-        0 if matches!(step.old, TcpState::Established | TcpState::CloseWait) => Some(Reason::Aborted),
+        0 if matches!(step.old, TcpState::Established | TcpState::CloseWait) => {
+            Some(Reason::Aborted)
+        }
         _ => None,
     }
 }

@@ -62,7 +62,9 @@ impl Minis {
         if self.handovers.is_empty() {
             return None;
         }
-        self.handovers.remove(&(netns, *tuple)).map(|(handover, _)| handover)
+        self.handovers
+            .remove(&(netns, *tuple))
+            .map(|(handover, _)| handover)
     }
 
     /// Whether `object` is a timewait socket that has not been joined yet.
@@ -93,14 +95,28 @@ impl Tracker {
         }
     }
 
-    pub(super) fn timewait_substate(&mut self, fact: &Fact, substate: TcpState, out: &mut impl FnMut(&Transition)) {
+    pub(super) fn timewait_substate(
+        &mut self,
+        fact: &Fact,
+        substate: TcpState,
+        out: &mut impl FnMut(&Transition),
+    ) {
         let entered = self
             .connections
             .get(&fact.object)
-            .is_some_and(|connection| connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait);
+            .is_some_and(|connection| {
+                connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait
+            });
         if entered && let Some(mut connection) = self.remove(fact.object) {
             let states = (TcpState::FinWait2, TcpState::TimeWait);
-            self.step(fact.object, &mut connection, fact.time_ns, states, None, out);
+            self.step(
+                fact.object,
+                &mut connection,
+                fact.time_ns,
+                states,
+                None,
+                out,
+            );
             self.insert(fact.object, connection);
         }
     }
@@ -113,7 +129,10 @@ impl Tracker {
         armed_ns: Option<u64>,
         out: &mut impl FnMut(&Transition),
     ) {
-        let Some(mut connection) = self.remove(fact.object).or_else(|| self.meet(fact, 0, substate)) else {
+        let Some(mut connection) = self
+            .remove(fact.object)
+            .or_else(|| self.meet(fact, 0, substate))
+        else {
             return;
         };
         if connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait {
@@ -134,7 +153,14 @@ impl Tracker {
             cause => reason(cause),
         };
         let states = (connection.state, TcpState::Close);
-        self.step(fact.object, &mut connection, fact.time_ns, states, reason, out);
+        self.step(
+            fact.object,
+            &mut connection,
+            fact.time_ns,
+            states,
+            reason,
+            out,
+        );
         self.walk.closed(fact.object);
     }
 
@@ -144,7 +170,12 @@ impl Tracker {
         }
     }
 
-    pub(super) fn request_added(&mut self, fact: &Fact, cookie: u64, out: &mut impl FnMut(&Transition)) {
+    pub(super) fn request_added(
+        &mut self,
+        fact: &Fact,
+        cookie: u64,
+        out: &mut impl FnMut(&Transition),
+    ) {
         self.remove(fact.object); // whatever was known under this address has ended unseen
         if self.config.selection.admits(&fact.tuple) != Some(true) {
             return;
@@ -159,7 +190,12 @@ impl Tracker {
         self.insert(fact.object, connection);
     }
 
-    pub(super) fn request_ended(&mut self, fact: &Fact, cause: Cause, out: &mut impl FnMut(&Transition)) {
+    pub(super) fn request_ended(
+        &mut self,
+        fact: &Fact,
+        cause: Cause,
+        out: &mut impl FnMut(&Transition),
+    ) {
         // One that was accepted is no longer known: its full socket has continued it.
         let Some(mut connection) = self.remove(fact.object) else {
             return;
@@ -170,7 +206,14 @@ impl Tracker {
             cause => reason(cause),
         };
         let states = (TcpState::SynRecv, TcpState::Close);
-        self.step(fact.object, &mut connection, fact.time_ns, states, reason, out);
+        self.step(
+            fact.object,
+            &mut connection,
+            fact.time_ns,
+            states,
+            reason,
+            out,
+        );
         self.walk.closed(fact.object);
     }
 
@@ -209,7 +252,11 @@ impl Tracker {
             }
         }
         // A child that stays in SYN_RECV is TCP Fast Open's, and counts.
-        while let Some((_, object)) = self.minis.children.pop_front_if(|(born_ns, _)| old(*born_ns)) {
+        while let Some((_, object)) = self
+            .minis
+            .children
+            .pop_front_if(|(born_ns, _)| old(*born_ns))
+        {
             let waits = self
                 .connections
                 .get(&object)

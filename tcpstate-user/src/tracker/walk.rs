@@ -95,9 +95,18 @@ impl Tracker {
     }
 
     /// A walk meets a socket.
-    pub(super) fn exists(&mut self, fact: &Fact, state: TcpState, cookie: u64, since_ns: Option<u64>) {
+    pub(super) fn exists(
+        &mut self,
+        fact: &Fact,
+        state: TcpState,
+        cookie: u64,
+        since_ns: Option<u64>,
+    ) {
         let number = self.walk.number;
-        if state == TcpState::Close || self.walk.closed.contains(&fact.object) || self.minis.is_taking_over(fact) {
+        if state == TcpState::Close
+            || self.walk.closed.contains(&fact.object)
+            || self.minis.is_taking_over(fact)
+        {
             return;
         }
         let stale = match self.connections.get_mut(&fact.object) {

@@ -15,7 +15,9 @@ fn meaning(tier: Tier) -> &'static str {
         Tier::Tracepoint => {
             "every state as ss shows it; not told apart: why a TIME_WAIT was not made (tw_overflow), why a half-open connection was dropped early"
         }
-        Tier::None => "full sockets only: TIME_WAIT, orphaned FIN_WAIT2 and half-open SYN_RECV cannot be measured",
+        Tier::None => {
+            "full sockets only: TIME_WAIT, orphaned FIN_WAIT2 and half-open SYN_RECV cannot be measured"
+        }
     }
 }
 
@@ -23,7 +25,11 @@ fn meaning(tier: Tier) -> &'static str {
 pub fn text(out: &mut Vec<u8>, plan: &Plan) {
     // Writing to a vector cannot fail, here and below.
     let _ = writeln!(out, "tier: {}: {}\n", plan.tier, meaning(plan.tier));
-    let _ = writeln!(out, "{:<22} {:<30} {:<11} STATUS", "PROBE", "ATTACHES TO", "TIER");
+    let _ = writeln!(
+        out,
+        "{:<22} {:<30} {:<11} STATUS",
+        "PROBE", "ATTACHES TO", "TIER"
+    );
     let _ = writeln!(
         out,
         "{:<22} {:<30} {:<11} attached",
@@ -31,7 +37,11 @@ pub fn text(out: &mut Vec<u8>, plan: &Plan) {
     );
     for probe in &plan.probes {
         let status = status(plan, probe);
-        let _ = writeln!(out, "{:<22} {:<30} {:<11} {status}", probe.program, probe.target, probe.tier);
+        let _ = writeln!(
+            out,
+            "{:<22} {:<30} {:<11} {status}",
+            probe.program, probe.target, probe.tier
+        );
     }
     let missing: Vec<&Probe> = missing(plan).collect();
     if !missing.is_empty() {
@@ -70,9 +80,9 @@ pub fn json(out: &mut Vec<u8>, plan: &Plan) {
 
 /// Probes whose absence is felt: those of the tier that works, or of every tier if none does.
 fn missing(plan: &Plan) -> impl Iterator<Item = &Probe> {
-    plan.probes
-        .iter()
-        .filter(|probe| probe.refused.is_some() && (probe.tier == plan.tier || plan.tier == Tier::None))
+    plan.probes.iter().filter(|probe| {
+        probe.refused.is_some() && (probe.tier == plan.tier || plan.tier == Tier::None)
+    })
 }
 
 fn status(plan: &Plan, probe: &Probe) -> String {

@@ -78,11 +78,14 @@ impl Live {
             start_ns,
             now_ns,
         } = moment;
-        let rate = |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
+        let rate =
+            |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
         for state in self.states() {
             let entered = |window| rate(tracker.rates().entered(state, window, *start_ns, *now_ns));
             let left = rate(tracker.rates().left(state, Window::One, *start_ns, *now_ns));
-            let drift = tracker.drift().map_or_else(|| "-".to_owned(), |drift| drift.of(state).to_string());
+            let drift = tracker
+                .drift()
+                .map_or_else(|| "-".to_owned(), |drift| drift.of(state).to_string());
             let _ = writeln!(
                 line,
                 "{state:<12} {:>9} {:>10} {:>10} {:>10} {left:>10} {drift:>7}",
@@ -108,7 +111,9 @@ impl Live {
         };
         let rates = tracker.rates();
         let by_state = |of: &dyn Fn(TcpState) -> Value| -> Map<String, Value> {
-            self.states().map(|state| (state.name().to_owned(), of(state))).collect()
+            self.states()
+                .map(|state| (state.name().to_owned(), of(state)))
+                .collect()
         };
         // The counts stand where `count --json` has them.
         let mut object = by_state(&|state| tracker.count(state).into());

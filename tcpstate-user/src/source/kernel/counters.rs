@@ -16,11 +16,11 @@ use crate::tcp::TcpState;
 #[repr(transparent)]
 struct CountersPod(Counters);
 
-// SAFETY: `repr(C)` integers only, no padding, every bit pattern is valid.
 #[expect(
     unsafe_code,
     reason = "aya reads map values of types that promise to be plain data"
 )]
+// SAFETY: `repr(C)` integers only, no padding, every bit pattern is valid.
 unsafe impl aya::Pod for CountersPod {}
 
 /// The map of counters.

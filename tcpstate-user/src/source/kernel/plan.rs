@@ -74,23 +74,78 @@ const REQUEST: &str = "half-open SYN_RECV";
 /// The fentry tier.
 const FENTRY: &[Spec] = &[
     entry("timewait_ended", &["tcp_twsk_destructor"], true, TIMEWAIT),
-    entry("timewait_scheduled", &["__inet_twsk_schedule"], true, TIMEWAIT),
+    entry(
+        "timewait_scheduled",
+        &["__inet_twsk_schedule"],
+        true,
+        TIMEWAIT,
+    ),
     entry(
         "timewait_created",
         &["inet_twsk_hashdance_schedule", "inet_twsk_hashdance"],
         true,
         TIMEWAIT,
     ),
-    entry("request_ended_v4", &["tcp_v4_reqsk_destructor"], true, REQUEST),
-    entry("request_ended_v6", &["tcp_v6_reqsk_destructor"], false, "half-open SYN_RECV over IPv6"),
-    entry("request_added", &["inet_csk_reqsk_queue_hash_add"], true, REQUEST),
-    entry("timewait_timer", &["tw_timer_handler"], false, "that a TIME_WAIT expired"),
-    entry("timewait_descheduled", &["inet_twsk_deschedule_put"], false, "that a TIME_WAIT was reused"),
-    entry("timewait_segment", &["tcp_timewait_state_process"], false, "that a TIME_WAIT was reset"),
-    entry("request_timer", &["reqsk_timer_handler"], false, "that a half-open connection timed out"),
-    entry("request_segment", &["tcp_check_req"], false, "that a half-open connection was reset"),
-    entry("request_unreachable", &["tcp_req_err"], false, "that a half-open connection's peer is unreachable"),
-    entry("socket_aborted", &["tcp_abort"], false, "that a mini-socket was destroyed by SOCK_DESTROY"),
+    entry(
+        "request_ended_v4",
+        &["tcp_v4_reqsk_destructor"],
+        true,
+        REQUEST,
+    ),
+    entry(
+        "request_ended_v6",
+        &["tcp_v6_reqsk_destructor"],
+        false,
+        "half-open SYN_RECV over IPv6",
+    ),
+    entry(
+        "request_added",
+        &["inet_csk_reqsk_queue_hash_add"],
+        true,
+        REQUEST,
+    ),
+    entry(
+        "timewait_timer",
+        &["tw_timer_handler"],
+        false,
+        "that a TIME_WAIT expired",
+    ),
+    entry(
+        "timewait_descheduled",
+        &["inet_twsk_deschedule_put"],
+        false,
+        "that a TIME_WAIT was reused",
+    ),
+    entry(
+        "timewait_segment",
+        &["tcp_timewait_state_process"],
+        false,
+        "that a TIME_WAIT was reset",
+    ),
+    entry(
+        "request_timer",
+        &["reqsk_timer_handler"],
+        false,
+        "that a half-open connection timed out",
+    ),
+    entry(
+        "request_segment",
+        &["tcp_check_req"],
+        false,
+        "that a half-open connection was reset",
+    ),
+    entry(
+        "request_unreachable",
+        &["tcp_req_err"],
+        false,
+        "that a half-open connection's peer is unreachable",
+    ),
+    entry(
+        "socket_aborted",
+        &["tcp_abort"],
+        false,
+        "that a mini-socket was destroyed by SOCK_DESTROY",
+    ),
     Spec {
         program: "timewait_allocated",
         kind: Kind::Exit,
@@ -158,7 +213,12 @@ impl Plan {
     }
 
     /// Attaches the best tier that the kernel takes. `handlers`: why timers cannot be watched, if they cannot.
-    pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, types: &Types, handlers: &anyhow::Result<()>) -> Self {
+    pub(super) fn attach(
+        ebpf: &mut Ebpf,
+        btf: &Btf,
+        types: &Types,
+        handlers: &anyhow::Result<()>,
+    ) -> Self {
         let mut plan = Self::full_sockets_only();
         if plan.attach_tier(ebpf, btf, types, Tier::Fentry, FENTRY) {
             return plan;
@@ -183,13 +243,24 @@ impl Plan {
     }
 
     /// Tries every probe of a tier; nothing of it stays attached if an essential one is refused.
-    fn attach_tier(&mut self, ebpf: &mut Ebpf, btf: &Btf, types: &Types, tier: Tier, specs: &[Spec]) -> bool {
+    fn attach_tier(
+        &mut self,
+        ebpf: &mut Ebpf,
+        btf: &Btf,
+        types: &Types,
+        tier: Tier,
+        specs: &[Spec],
+    ) -> bool {
         let mut links = Vec::new();
         let mut works = true;
         for spec in specs {
             let target = match spec.targets {
                 [] => spec.program,
-                [first, ..] => spec.targets.iter().find(|name| has_function(types, name)).unwrap_or(first),
+                [first, ..] => spec
+                    .targets
+                    .iter()
+                    .find(|name| has_function(types, name))
+                    .unwrap_or(first),
             };
             let refused = if works {
                 match attach(ebpf, btf, spec, target) {
@@ -219,7 +290,9 @@ impl Plan {
         } else {
             let first = self.probes.len() - specs.len();
             for probe in &mut self.probes[first..] {
-                probe.refused.get_or_insert_with(|| "taken off again: its tier does not work".to_owned());
+                probe
+                    .refused
+                    .get_or_insert_with(|| "taken off again: its tier does not work".to_owned());
             }
         }
         works

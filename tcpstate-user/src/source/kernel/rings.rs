@@ -80,11 +80,11 @@ impl Rings {
                 .with_context(|| format!("watching the ring buffer of CPU {cpu}"))?;
             rings.push(ring);
         }
-        // SAFETY: the descriptor is owned by the `AsyncFd` alone, which closes it when it is dropped.
         #[expect(
             unsafe_code,
             reason = "tokio asks for a promise that the descriptor stays open"
         )]
+        // SAFETY: the descriptor is owned by the `AsyncFd` alone, which closes it when it is dropped.
         let wakeups = unsafe { AsyncFd::register_with_interest(epoll.0, Interest::READABLE)? };
         Ok(Self {
             merge: Merge::new(rings.len()),
@@ -149,12 +149,12 @@ impl Ring {
         outer.set(cpu, &map, 0)?;
         let records = RingBuf::try_from(Map::RingBuf(map))?;
         let page = page_bytes()?;
-        // SAFETY: a read-only mapping of the ring's producer page, which the kernel keeps as long as the map; only
-        // atomics look at it.
         #[expect(
             unsafe_code,
             reason = "the producer position is published in shared memory alone"
         )]
+        // SAFETY: a read-only mapping of the ring's producer page, which the kernel keeps as long as the map; only
+        // atomics look at it.
         let producer = unsafe {
             MmapOptions::new()
                 .offset(page)
@@ -183,11 +183,11 @@ impl Ring {
 
     /// How far the kernel has reserved.
     fn reserved(&self) -> u64 {
-        // SAFETY: the mapping is at least eight bytes, page-aligned, and written by the kernel as one word.
         #[expect(
             unsafe_code,
             reason = "the producer position is published in shared memory alone"
         )]
+        // SAFETY: the mapping is at least eight bytes, page-aligned, and written by the kernel as one word.
         let position = unsafe { &*ptr::from_ref(&self.producer[0]).cast::<AtomicU64>() };
         position.load(Ordering::Acquire)
     }

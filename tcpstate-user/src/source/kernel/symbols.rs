@@ -40,12 +40,16 @@ fn find(list: impl std::io::BufRead) -> anyhow::Result<Handlers> {
             return Ok(found);
         }
     }
-    bail!("{KALLSYMS} does not show the timer functions of mini-sockets; needs CAP_SYSLOG and kernel.kptr_restrict below 2")
+    bail!(
+        "{KALLSYMS} does not show the timer functions of mini-sockets; needs CAP_SYSLOG and kernel.kptr_restrict below 2"
+    )
 }
 
 /// Address and name of a line `ffffffff82006070 t tw_timer_handler`; a suffix of the compiler (`.llvm.123`) is cut.
 fn symbol(line: &[u8]) -> Option<(u64, &[u8])> {
-    let mut words = line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty());
+    let mut words = line
+        .split(|byte| byte.is_ascii_whitespace())
+        .filter(|word| !word.is_empty());
     let address = std::str::from_utf8(words.next()?).ok()?;
     let (_kind, name) = (words.next()?, words.next()?);
     let name = name.split(|byte| *byte == b'.').next()?;
@@ -58,7 +62,8 @@ mod tests {
 
     #[test]
     fn addresses_are_found_among_others() {
-        let list = b"ffffffff82006060 t __pfx_tw_timer_handler\nffffffff82006070 t tw_timer_handler\n\
+        let list =
+            b"ffffffff82006060 t __pfx_tw_timer_handler\nffffffff82006070 t tw_timer_handler\n\
             ffffffffc0000000 t other\t[module]\nffffffff820085b0 t reqsk_timer_handler.llvm.7\n";
         let expected = Handlers {
             timewait: 0xffff_ffff_8200_6070,

@@ -46,7 +46,8 @@ impl Timers {
                 TimerEvent::Cancel => {
                     self.cancelled.insert(fact.cpu, fact.object);
                     let cause = self.cancel_cause(&fact, timer);
-                    self.open(timer).insert(fact.object, Open { fact, timer, cause });
+                    self.open(timer)
+                        .insert(fact.object, Open { fact, timer, cause });
                 }
                 TimerEvent::Expire => self.expire(fact, timer, out),
             },
@@ -57,8 +58,13 @@ impl Timers {
                 let kind = FactKind::TimewaitSubstate { substate };
                 out.push(Fact { kind, ..fact });
             }
-            FactKind::Transition { old: TcpState::Close, new: TcpState::SynSent, .. } => {
-                self.connecting.insert(fact.cpu, peer(fact.netns, &fact.tuple));
+            FactKind::Transition {
+                old: TcpState::Close,
+                new: TcpState::SynSent,
+                ..
+            } => {
+                self.connecting
+                    .insert(fact.cpu, peer(fact.netns, &fact.tuple));
                 out.push(fact);
             }
             FactKind::Transition { .. } => {
@@ -86,10 +92,13 @@ impl Timers {
 
     fn start(&mut self, fact: Fact, timer: TimerFact, moved: bool, out: &mut Vec<Fact>) {
         if let Some(open) = self.open(timer).remove(&fact.object) {
-            let goes_on = moved || (open.timer.event == TimerEvent::Expire && timer.mini == TcpState::SynRecv);
+            let goes_on = moved
+                || (open.timer.event == TimerEvent::Expire && timer.mini == TcpState::SynRecv);
             if goes_on {
                 if timer.mini == TcpState::TimeWait {
-                    let kind = FactKind::TimewaitSubstate { substate: timer.substate };
+                    let kind = FactKind::TimewaitSubstate {
+                        substate: timer.substate,
+                    };
                     out.push(Fact { kind, ..fact });
                 }
                 return;
@@ -98,16 +107,25 @@ impl Timers {
         }
         if timer.mini == TcpState::SynRecv {
             self.replaced_by(&fact);
-            let kind = FactKind::RequestAdded { cookie: 0, listener: timer.listener };
+            let kind = FactKind::RequestAdded {
+                cookie: 0,
+                listener: timer.listener,
+            };
             out.push(Fact { kind, ..fact });
         } else {
-            let kind = FactKind::TimewaitCreated { substate: timer.substate };
+            let kind = FactKind::TimewaitCreated {
+                substate: timer.substate,
+            };
             out.push(Fact { kind, ..fact });
         }
     }
 
     fn expire(&mut self, fact: Fact, timer: TimerFact, out: &mut Vec<Fact>) {
-        let open = Open { fact, timer, cause: Cause::Timer };
+        let open = Open {
+            fact,
+            timer,
+            cause: Cause::Timer,
+        };
         if timer.mini == TcpState::TimeWait {
             self.timewaits.remove(&fact.object);
             out.push(open.end());

@@ -48,9 +48,15 @@ impl Walk {
         };
         let mut attach = || -> anyhow::Result<IterLink> {
             let link = program.attach().context("attaching the socket iterator")?;
-            program.take_link(link).context("taking the iterator's link")
+            program
+                .take_link(link)
+                .context("taking the iterator's link")
         };
-        let visits = found.namespaces.into_iter().map(|namespace| (namespace, attach())).collect();
+        let visits = found
+            .namespaces
+            .into_iter()
+            .map(|namespace| (namespace, attach()))
+            .collect();
         Self { visits, report }
     }
 
@@ -81,12 +87,18 @@ impl Walk {
     }
 }
 
-fn visit(namespace: &Netns, link: IterLink, tick_ns: u32, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
+fn visit(
+    namespace: &Netns,
+    link: IterLink,
+    tick_ns: u32,
+    facts: &mut Vec<Fact>,
+) -> anyhow::Result<()> {
     let bytes = netns::within(namespace, || -> anyhow::Result<Vec<u8>> {
         // The iterator belongs to the namespace of the task that opens it.
         let mut file = link.into_file().context("opening the socket iterator")?;
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).context("walking the sockets")?;
+        file.read_to_end(&mut bytes)
+            .context("walking the sockets")?;
         Ok(bytes)
     })??;
     for record in bytes.chunks_exact(size_of::<FullRecord>()) {
