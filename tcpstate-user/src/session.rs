@@ -79,6 +79,8 @@ struct Session<'a> {
     tally: Tally,
     output: Output,
     facts: Vec<Fact>,
+    /// Facts that the source had lost when we last looked.
+    facts_lost: u64,
     start_ns: u64,
     now_ns: u64,
     signals: [Signal; 3],
@@ -104,6 +106,7 @@ impl<'a> Session<'a> {
             tally: Tally::default(),
             output: Output::stdout().context("starting the output thread")?,
             facts: Vec::new(),
+            facts_lost: 0,
             start_ns,
             now_ns: start_ns,
             signals,
@@ -142,7 +145,7 @@ impl<'a> Session<'a> {
                 () = tick(&mut shows) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
                 step = self.walking.step() => { self.walk_on(step?)?; false }
-                _ = fetch.tick() => false,
+                _ = fetch.tick() => { self.notice_loss()?; false }
                 ready = self.source.ready() => { ready?; false }
             };
             self.advance()?;
@@ -200,6 +203,17 @@ impl<'a> Session<'a> {
                 Walking::Merging(walked)
             }
         };
+        Ok(())
+    }
+
+    /// Tells the tracker when facts were lost since the last look.
+    fn notice_loss(&mut self) -> anyhow::Result<()> {
+        let lost = self.source.lost()?;
+        let facts = lost.ring_full + lost.nested;
+        if facts > self.facts_lost {
+            self.facts_lost = facts;
+            self.tracker.facts_lost();
+        }
         Ok(())
     }
 

@@ -74,6 +74,15 @@ struct Connection {
     walk: u32,
 }
 
+impl Connection {
+    /// It is in `state`, and how it got there was not seen.
+    fn lose_track(&mut self, state: TcpState) {
+        self.state = state;
+        self.since_ns = None;
+        self.estimated = false;
+    }
+}
+
 /// An opening transition that waits for the connection's tuple.
 #[derive(Clone, Copy, Debug)]
 struct Held {
@@ -158,6 +167,11 @@ impl Tracker {
         self.settle_minis(now_ns);
     }
 
+    /// Some facts before the next one never came, and nobody knows which.
+    pub fn facts_lost(&mut self) {
+        self.forget_children();
+    }
+
     /// Ends the run: gives out what is still held back, with what is known of it.
     pub fn finish(&mut self, out: &mut impl FnMut(&Transition)) {
         let mut held: Vec<(u64, Connection)> = self
@@ -225,8 +239,7 @@ impl Tracker {
         reason: Option<Reason>,
         out: &mut impl FnMut(&Transition),
     ) {
-        // A state that does not follow from the last one known: something between was lost.
-        let since_ns = connection.since_ns.filter(|_| connection.state == from);
+        let since_ns = connection.since_ns;
         if connection.admitted {
             let transition = Transition {
                 mono_ns: time_ns,
@@ -307,6 +320,19 @@ impl Tracker {
         {
             self.counts[replaced.state.index()] -= 1; // its end was lost
         }
+    }
+
+    /// Takes the connection that `fact` is about out of the table; `None` if there is none, or if the tuple shows that
+    /// another one now lives under its address, so that its end was lost.
+    fn known(&mut self, fact: &Fact) -> Option<Connection> {
+        let connection = self.remove(fact.object)?;
+        let same = connection.netns == fact.netns
+            && connection.tuple.is_none_or(|known| {
+                let shown = fact.tuple;
+                let port = known.lport.is_none() || shown.lport.is_none() || known.lport == shown.lport;
+                port && (known.laddr, known.raddr, known.rport) == (shown.laddr, shown.raddr, shown.rport)
+            });
+        same.then_some(connection)
     }
 
     fn remove(&mut self, object: u64) -> Option<Connection> {

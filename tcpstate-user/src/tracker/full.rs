@@ -33,13 +33,17 @@ impl Tracker {
             return;
         }
         let cookie = step.opened.map_or(0, |opened| opened.cookie);
-        let Some(mut connection) = self.remove(object).or_else(|| self.meet(fact, cookie, old))
-        else {
+        // A child that was not seen to leave SYN_RECV may be another one by now.
+        let known = self.known(fact).filter(|known| known.tuple.is_some() || old == TcpState::SynRecv);
+        let Some(mut connection) = known.or_else(|| self.meet(fact, cookie, old)) else {
             return;
         };
         if old == new && !self.config.raw {
             self.insert(object, connection); // no transition: the dwell clock goes on
             return;
+        }
+        if connection.state != old {
+            connection.lose_track(old); // something between was lost
         }
         connection.tuple = Some(settled(connection.tuple, fact.tuple, old));
         if connection.id.cookie == 0 && connection.held.is_some() {

@@ -107,7 +107,7 @@ impl Tracker {
             .is_some_and(|connection| {
                 connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait
             });
-        if entered && let Some(mut connection) = self.remove(fact.object) {
+        if entered && let Some(mut connection) = self.known(fact) {
             let states = (TcpState::FinWait2, TcpState::TimeWait);
             self.step(
                 fact.object,
@@ -130,7 +130,7 @@ impl Tracker {
         out: &mut impl FnMut(&Transition),
     ) {
         let Some(mut connection) = self
-            .remove(fact.object)
+            .known(fact)
             .or_else(|| self.meet(fact, 0, substate))
         else {
             return;
@@ -197,7 +197,7 @@ impl Tracker {
         out: &mut impl FnMut(&Transition),
     ) {
         // One that was accepted is no longer known: its full socket has continued it.
-        let Some(mut connection) = self.remove(fact.object) else {
+        let Some(mut connection) = self.known(fact) else {
             return;
         };
         let reason = match cause {
@@ -233,6 +233,15 @@ impl Tracker {
             if belongs && connection.netns == listener.netns {
                 connection.fate = Some(Reason::ListenerClosed);
             }
+        }
+    }
+
+    /// Facts were lost: a child whose tuple is not known yet can no longer be told from one that took its address.
+    pub(super) fn forget_children(&mut self) {
+        let nameless = self.connections.iter().filter(|(_, connection)| connection.tuple.is_none());
+        let children: Vec<u64> = nameless.map(|(object, _)| *object).collect();
+        for child in children {
+            self.remove(child);
         }
     }
 

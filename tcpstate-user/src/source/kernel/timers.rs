@@ -12,6 +12,9 @@ use crate::{
     tcp::{TcpState, Tuple},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// After this long nothing that belongs to a cancel or an expiry can still come, ns.
 const SETTLE_NS: u64 = 10_000_000;
 
