@@ -28,14 +28,17 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Messages of the loader, and with `-v` of the programs in the kernel, go to stderr.
+/// Messages of the loader, and with `-v` of the programs in the kernel, go to stderr; `-vv` adds those of the libraries.
 fn show_messages(verbose: u8) {
-    let level = match verbose {
-        0 => log::LevelFilter::Warn,
-        1 => log::LevelFilter::Debug,
-        _ => log::LevelFilter::Trace,
+    let (libraries, own) = match verbose {
+        0 => (log::LevelFilter::Error, log::LevelFilter::Error),
+        1 => (log::LevelFilter::Info, log::LevelFilter::Debug),
+        _ => (log::LevelFilter::Trace, log::LevelFilter::Trace),
     };
-    env_logger::Builder::new().filter_level(level).init();
+    env_logger::Builder::new()
+        .filter_level(libraries)
+        .filter_module("tcpstate", own) // and tcpstate_ebpf
+        .init();
 }
 
 /// A reader that went away (`| head`) has what it wanted.

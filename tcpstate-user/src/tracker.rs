@@ -33,6 +33,8 @@ const MAX_CONNECTIONS: usize = 2_000_000;
 pub struct Config {
     /// Which connections are followed; others leave no trace in any number.
     pub selection: Selection,
+    /// The one network namespace whose connections are followed, by its inode; every one if `None`.
+    pub netns: Option<u32>,
     /// Show what the tracepoint says: self-transitions, and no mini-sockets.
     pub raw: bool,
     /// Connections followed at most.
@@ -43,8 +45,27 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             selection: Selection::default(),
+            netns: None,
             raw: false,
             max_connections: MAX_CONNECTIONS,
+        }
+    }
+}
+
+impl Config {
+    /// Whether a connection with this tuple is followed; `None` if that depends on a local port not yet chosen.
+    fn admits(&self, netns: u32, tuple: &Tuple) -> Option<bool> {
+        match self.netns {
+            Some(wanted) if wanted != netns => Some(false),
+            _ => self.selection.admits(tuple),
+        }
+    }
+
+    /// The same for a connection whose tuple is not known yet.
+    fn admits_unnamed(&self, netns: u32) -> Option<bool> {
+        match self.netns {
+            Some(wanted) if wanted != netns => Some(false),
+            _ => self.selection.is_everything().then_some(true),
         }
     }
 }
@@ -216,7 +237,7 @@ impl Tracker {
 
     /// A connection that is met in the middle of its life; `None` if the selection does not want it.
     fn meet(&mut self, fact: &Fact, cookie: u64, state: TcpState) -> Option<Connection> {
-        if self.config.selection.admits(&fact.tuple) != Some(true) {
+        if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return None;
         }
         if !self.walk.is_first() {
@@ -329,8 +350,10 @@ impl Tracker {
         let same = connection.netns == fact.netns
             && connection.tuple.is_none_or(|known| {
                 let shown = fact.tuple;
-                let port = known.lport.is_none() || shown.lport.is_none() || known.lport == shown.lport;
-                port && (known.laddr, known.raddr, known.rport) == (shown.laddr, shown.raddr, shown.rport)
+                let port =
+                    known.lport.is_none() || shown.lport.is_none() || known.lport == shown.lport;
+                port && (known.laddr, known.raddr, known.rport)
+                    == (shown.laddr, shown.raddr, shown.rport)
             });
         same.then_some(connection)
     }

@@ -2,7 +2,7 @@
 use std::net::{IpAddr, TcpStream};
 
 use tcpstate_tests::{
-    Namespace, Tool, history,
+    Namespace, Tool, history, sockets,
     traffic::{self, V4, V6},
 };
 
@@ -28,7 +28,11 @@ fn refused(ip: IpAddr) {
     };
     for line in [opened, ended] {
         let shown = (line.laddr, line.raddr, line.rport);
-        assert_eq!(shown, (Some(ip), Some(ip), Some(remote.port())), "{line:#?}");
+        assert_eq!(
+            shown,
+            (Some(ip), Some(ip), Some(remote.port())),
+            "{line:#?}"
+        );
     }
     assert_eq!(opened.lport, None, "no port yet: {opened:#?}");
     assert!(
@@ -56,12 +60,8 @@ fn reset_by_the_client() {
     let listener = ns.run(|| traffic::listen(V4));
     let pair = ns.run(|| traffic::connect(&listener));
     let (local, remote) = (pair.client_address(), traffic::address(&listener));
-    traffic::reset(pair.client);
-    let read = std::io::Read::read(&mut &pair.server, &mut [0]);
-    assert_eq!(
-        read.expect_err("reset").kind(),
-        std::io::ErrorKind::ConnectionReset
-    );
+    pair.reset_by_client();
+    ns.run(sockets::await_end);
     let run = tool.stop();
 
     let histories = run.histories_in(&ns);

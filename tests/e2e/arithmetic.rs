@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use tcpstate_tests::{
-    Namespace, Tool,
+    Namespace, Tool, sockets,
     traffic::{self, V4, V6},
 };
 
@@ -20,13 +20,12 @@ fn two_thousand_connections() {
             let [first, second] = if number % 2 == 0 { [0, 1] } else { [1, 0] };
             traffic::connect(&listeners[first]).close_client_first();
             traffic::connect(&listeners[second]).close_server_first();
-            let pair = traffic::connect(&listeners[first]);
-            traffic::reset(pair.client);
-            let pair = traffic::connect(&listeners[second]);
-            traffic::reset(pair.server);
+            traffic::connect(&listeners[first]).reset_by_client();
+            traffic::connect(&listeners[second]).reset_by_server();
         }
     });
     drop(listeners);
+    ns.run(sockets::await_end);
     let run = tool.stop();
 
     let summary = run.summary();

@@ -10,7 +10,7 @@ use hdrhistogram::{Histogram, serialization::Deserializer};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use tcpstate_tests::{
-    Pair, Namespace, Tool,
+    Namespace, Pair, Tool,
     traffic::{self, V4},
 };
 

@@ -1,32 +1,45 @@
 //! The ways a run can end: each with its summary, exit status 0, and nothing left in the kernel.
-use std::{io::pipe, process::Stdio};
+use std::{
+    io::{self, pipe},
+    process::Stdio,
+};
 
 use nix::sys::signal::Signal;
 use tcpstate_tests::{
-    Namespace, Tool,
+    Namespace, Run, Tool,
     bpf::{self, Objects},
     tool,
     traffic::{self, V4},
 };
 
+/// Ends `tcpstate ARGS` with a signal.
+fn signalled(signal: Signal, args: &[&str]) -> Run {
+    let tool = Tool::start(args);
+    tool.signal(signal);
+    let run = tool.finish();
+    run.assert_summary();
+    run
+}
+
 #[test]
-fn signals() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        for args in [
-            &["trace"][..],
-            &["trace", "--csv"],
-            &["hist"],
-            &["hist", "60"],
-        ] {
-            let tool = Tool::start(args);
-            tool.signal(signal);
-            let run = tool.finish();
-            run.assert_summary();
-            assert!(!run.stdout.is_empty(), "a header, or figures: {run:#?}");
-        }
-        let tool = Tool::trace(&[]);
-        tool.signal(signal);
-        assert!(tool.finish().summary().cpu_seconds > 0.0);
+fn ctrl_c() {
+    for args in [
+        &["trace"][..],
+        &["trace", "--csv"],
+        &["hist"],
+        &["hist", "60"],
+    ] {
+        let run = signalled(Signal::SIGINT, args);
+        assert!(!run.stdout.is_empty(), "a header, or figures: {run:#?}");
+    }
+    let run = signalled(Signal::SIGINT, &["trace", "--json", "--summary"]);
+    assert!(run.summary().cpu_seconds > 0.0);
+}
+
+#[test]
+fn other_signals() {
+    for signal in [Signal::SIGTERM, Signal::SIGHUP] {
+        let _ = signalled(signal, &["trace", "--json", "--summary"]).summary();
     }
 }
 
@@ -86,6 +99,34 @@ fn closed_stdout_with_traffic() {
         ns.run(|| traffic::connect(&listener)).close_client_first();
     }
     tool.finish().assert_summary();
+}
+
+/// The reader neither reads nor goes away: the tool ends all the same, and what did not get out counts as lost.
+#[test]
+fn stalled_stdout() {
+    let ns = Namespace::new();
+    let listener = ns.run(|| traffic::listen(V4));
+    let (mut reader, writer) = pipe().expect("a pipe");
+    let tool = Tool::launch_into(writer, tool::command(&["trace"]));
+    tool.await_ready();
+    // More lines than a pipe takes.
+    for _ in 0..100 {
+        ns.run(|| traffic::connect(&listener)).close_client_first();
+    }
+    let run = tool.stop();
+    run.assert_summary();
+    let last = run.stderr.last().expect("a summary");
+    let number_before = |word: &str| -> usize {
+        let (before, _) = last.split_once(word).expect("a number of them");
+        let digits = before.rsplit(|c: char| !c.is_ascii_digit()).next();
+        digits.and_then(|digits| digits.parse().ok()).expect(last)
+    };
+    let mut got = String::new();
+    io::Read::read_to_string(&mut reader, &mut got).expect("text");
+    // The header is a line too; one that was cut in the middle is none.
+    let (got, lost) = (got.matches('\n').count(), number_before(" lost"));
+    assert!(lost > 0, "the pipe has taken it all: {last}");
+    assert_eq!(got + lost, 1 + number_before(" transitions"), "{last}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 use std::{fs, net::TcpListener};
 
 use tcpstate_tests::{
-    History, Line, Namespace, Pair, Tool, history,
+    History, Line, Namespace, Pair, Tool, history, sockets,
     traffic::{self, V4, V6},
 };
 
@@ -54,6 +54,7 @@ fn shown(ns: &Namespace, listener: &TcpListener, options: &[&str]) -> (Pair, Vec
             .expect("closing one way");
         traffic::await_end(waiting);
     }
+    ns.run(sockets::await_end);
     let run = tool.stop();
     run.assert_summary();
     (ends, run.histories_in(ns))
@@ -147,6 +148,7 @@ fn address_families() {
         for listener in &listeners {
             ns.run(|| traffic::connect(listener)).close_client_first();
         }
+        ns.run(sockets::await_end);
         let run = tool.stop();
         let histories = run.histories_in(&ns);
         assert_eq!(histories.len(), 2 * families.len(), "{options:?}: {run:#?}");
@@ -163,6 +165,7 @@ fn states() {
     let listener = ns.run(|| traffic::listen(V4));
     let tool = Tool::trace(&["--raw", "--state", "close-wait,SYN_SENT"]);
     ns.run(|| traffic::connect(&listener)).close_client_first();
+    ns.run(sockets::await_end);
     let run = tool.stop();
     let mut edges: Vec<_> = run.lines_in(&ns).iter().map(Line::edge).collect();
     edges.sort();

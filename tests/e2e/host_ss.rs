@@ -34,7 +34,9 @@ fn ss() -> ByState {
             "FIN-WAIT-2" => "FIN_WAIT2".to_owned(),
             other => other.replace('-', "_"),
         };
-        *counts.get_mut(&name).unwrap_or_else(|| panic!("{word}: {line}")) += 1;
+        *counts
+            .get_mut(&name)
+            .unwrap_or_else(|| panic!("{word}: {line}")) += 1;
     }
     counts
 }

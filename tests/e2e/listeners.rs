@@ -24,7 +24,10 @@ fn open_and_close() {
         for line in &history.lines {
             assert_eq!(line.laddr, Some(ip), "{line:#?}");
             assert_eq!(line.lport, Some(address.port()), "{line:#?}");
-            assert!(line.raddr.is_some_and(|ip| ip.is_unspecified()), "{line:#?}");
+            assert!(
+                line.raddr.is_some_and(|ip| ip.is_unspecified()),
+                "{line:#?}"
+            );
             assert_eq!(line.rport, Some(0), "{line:#?}");
         }
     }

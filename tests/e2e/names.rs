@@ -54,7 +54,12 @@ fn in_csv() {
     let text = run.stdout.join("\n");
     let mut reader = csv::Reader::from_reader(text.as_bytes());
     let header = reader.headers().expect("a header").clone();
-    let column = |name| header.iter().position(|word| word == name).expect("a column");
+    let column = |name| {
+        header
+            .iter()
+            .position(|word| word == name)
+            .expect("a column")
+    };
     let names: Vec<_> = reader
         .records()
         .map(|row| row.expect("a row"))
@@ -74,7 +79,10 @@ fn csv_disarms_formulas() {
     let inode = format!(",{},", ns.inode());
     let mut lines = run.stdout.iter().filter(|line| line.contains(&inode));
     assert!(lines.any(|line| line.contains(",'=1+2,")), "{run:#?}");
-    assert!(!run.stdout.iter().any(|line| line.contains(",=1+2")), "{run:#?}");
+    assert!(
+        !run.stdout.iter().any(|line| line.contains(",=1+2")),
+        "{run:#?}"
+    );
 }
 
 #[test]
@@ -85,7 +93,10 @@ fn in_json() {
         let (run, ns, _) = beside(name, &["--json"]);
         assert_harmless(&run);
         let lines = run.lines_in(&ns);
-        let names: Vec<_> = lines.iter().filter_map(|line: &Line| line.comm.as_deref()).collect();
+        let names: Vec<_> = lines
+            .iter()
+            .filter_map(|line: &Line| line.comm.as_deref())
+            .collect();
         assert!(names.contains(&expected), "{names:?}");
         assert!(names.iter().all(|name| *name == expected), "{names:?}");
     }

@@ -13,7 +13,10 @@ use tcpstate_tests::{
 /// Failed (1), for the one reason that standard error gives in one line.
 fn assert_refused(run: &Run, words: &[&str]) {
     run.assert_status(1);
-    assert!(run.stdout.iter().all(|line| !line.contains("Error")), "{run:#?}");
+    assert!(
+        run.stdout.iter().all(|line| !line.contains("Error")),
+        "{run:#?}"
+    );
     let [line] = &run.stderr[..] else {
         panic!("one line: {run:#?}")
     };
@@ -64,10 +67,22 @@ fn run_without_btf(command: Command) -> Run {
     let task = thread::spawn(move || {
         let nothing = None::<&str>;
         unshare(CloneFlags::CLONE_NEWNS).expect("making a mount namespace");
-        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)
-            .expect("keeping mounts to ourselves");
-        mount(Some("tmpfs"), "/sys/kernel/btf", Some("tmpfs"), MsFlags::empty(), nothing)
-            .expect("hiding the kernel's types");
+        mount(
+            nothing,
+            "/",
+            nothing,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            nothing,
+        )
+        .expect("keeping mounts to ourselves");
+        mount(
+            Some("tmpfs"),
+            "/sys/kernel/btf",
+            Some("tmpfs"),
+            MsFlags::empty(),
+            nothing,
+        )
+        .expect("hiding the kernel's types");
         tool::run(command)
     });
     task.join().expect("running the tool")

@@ -93,7 +93,8 @@ impl Objects {
     fn add_maps(&mut self) {
         for program in loaded_programs().flatten() {
             if self.programs.contains(&program.id()) {
-                self.maps.extend(program.map_ids().ok().flatten().into_iter().flatten());
+                self.maps
+                    .extend(program.map_ids().ok().flatten().into_iter().flatten());
             }
         }
     }
@@ -114,6 +115,8 @@ pub fn assert_nothing_stays(before: &Objects) {
         // In this order: what another process loads between the two is not taken for ours.
         let loaded = Objects::loaded();
         let left = loaded.without(before).without(&Objects::of_every_process());
-        left.is_empty().then_some(()).ok_or(format!("left: {left:?}"))
+        left.is_empty()
+            .then_some(())
+            .ok_or(format!("left: {left:?}"))
     });
 }

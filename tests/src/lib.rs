@@ -4,22 +4,30 @@
 //! It needs root and BPF and nothing else: no external program, so that the tests run in a bare virtual machine too.
 //! Whatever is missing makes a test fail with a message that says so; no test passes by skipping.
 pub mod bpf;
+pub mod crowd;
+pub mod endpoint;
 pub mod history;
+pub mod host;
 pub mod line;
+pub mod live;
 mod loopback;
 pub mod namespace;
 pub mod privilege;
 pub mod sockets;
 pub mod tool;
 pub mod traffic;
+pub mod tun;
+pub mod watch;
 pub mod zoo;
 
 pub use self::{
     history::History,
+    host::Sight,
     line::{Line, Summary},
     namespace::Namespace,
     tool::{Run, Tool},
     traffic::Pair,
+    watch::Watch,
 };
 
 /// How long something may take that happens at once on an idle machine: an emulated, busy one is two orders slower.

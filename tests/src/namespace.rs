@@ -1,6 +1,7 @@
 //! Network namespaces of the tests' own, so that no traffic of the host gets between.
 use std::{
     fs::{self, File},
+    net::Ipv6Addr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::mpsc::{Sender, channel},
@@ -73,8 +74,14 @@ impl Namespace {
             let path = &path;
             let task = scope.spawn(move || {
                 let opened = enter_new();
-                mount(Some(OWN), path, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-                    .expect("binding the namespace to its name");
+                mount(
+                    Some(OWN),
+                    path,
+                    None::<&str>,
+                    MsFlags::MS_BIND,
+                    None::<&str>,
+                )
+                .expect("binding the namespace to its name");
                 opened
             });
             task.join().expect("making the namespace")
@@ -90,6 +97,14 @@ impl Namespace {
     #[must_use]
     pub fn inode(&self) -> u32 {
         self.inode
+    }
+
+    /// Gives its loopback device one more address.
+    ///
+    /// # Panics
+    /// The kernel refuses.
+    pub fn add_address(&self, address: Ipv6Addr) {
+        self.run(|| loopback::add(address).expect("adding an address"));
     }
 
     /// Runs `work` there, on a thread of its own that is called [`COMM`]. Sockets stay where they were opened, whatever

@@ -48,7 +48,6 @@ pub fn command(args: &[&str]) -> Command {
 ///
 /// # Panics
 /// It does not start or does not end.
-#[must_use]
 pub fn run(command: Command) -> Run {
     Tool::launch(command).finish()
 }
@@ -177,7 +176,6 @@ impl Tool {
     ///
     /// # Panics
     /// It does not end.
-    #[must_use]
     pub fn stop(self) -> Run {
         self.signal(Signal::SIGINT);
         self.finish()
@@ -187,7 +185,6 @@ impl Tool {
     ///
     /// # Panics
     /// It does not end.
-    #[must_use]
     pub fn finish(mut self) -> Run {
         match self.exit.recv_timeout(PATIENCE) {
             Ok(status) => self.ended = Some(status),

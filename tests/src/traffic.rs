@@ -1,10 +1,13 @@
 //! Connections on the loopback device, one step at a time, so that every test knows which transitions to expect.
 use std::{
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream},
 };
 
-use nix::{libc, sys::socket::{setsockopt, sockopt}};
+use nix::{
+    libc,
+    sys::socket::{setsockopt, sockopt},
+};
 
 use crate::PATIENCE;
 
@@ -85,6 +88,24 @@ impl Pair {
         await_end(&self.server);
     }
 
+    /// Throws the client's end away, and closes the server's when that has seen it.
+    ///
+    /// # Panics
+    /// The server does not see it.
+    pub fn reset_by_client(self) {
+        reset(self.client);
+        await_reset(&self.server);
+    }
+
+    /// Throws the server's end away, and closes the client's when that has seen it.
+    ///
+    /// # Panics
+    /// The client does not see it.
+    pub fn reset_by_server(self) {
+        reset(self.server);
+        await_reset(&self.client);
+    }
+
     /// Closes the server's end, and the client's when that has seen it.
     ///
     /// # Panics
@@ -104,11 +125,17 @@ pub fn await_end(mut stream: &TcpStream) {
     assert_eq!(read, 0, "data instead of the end");
 }
 
-/// Closes with a reset (`SO_LINGER` 0).
+/// Waits until the peer has thrown the connection away.
 ///
 /// # Panics
-/// The option is refused.
-pub fn reset(stream: TcpStream) {
+/// Data or an orderly end comes instead.
+pub fn await_reset(mut stream: &TcpStream) {
+    let error = stream.read(&mut [0]).expect_err("waiting for a reset");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+}
+
+/// Closes with a reset (`SO_LINGER` 0).
+fn reset(stream: TcpStream) {
     let now = libc::linger {
         l_onoff: 1,
         l_linger: 0,

@@ -2,19 +2,21 @@
 use std::{
     io::{ErrorKind, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
-    os::fd::OwnedFd,
+    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
 };
 
 use nix::{
     errno::Errno,
-    libc, setsockopt_impl, sockopt_impl,
+    libc,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    setsockopt_impl, sockopt_impl,
     sys::socket::{
         AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, setsockopt, socket,
     },
 };
 
 use crate::{
-    Pair, poll_until,
+    PATIENCE, Pair, poll_until,
     sockets::{self, ByState},
     traffic::{self, V4, V6},
 };
@@ -155,17 +157,23 @@ impl Zoo {
         nix::sys::socket::listen(&listener, empty).expect("listening again");
         // The kernel lets one more wait than was asked for.
         let waiting = TcpStream::connect(address).expect("connecting");
+        await_connection(&listener);
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a socket");
-        let connecting = nix::sys::socket::connect(
-            std::os::fd::AsRawFd::as_raw_fd(&socket),
-            &SockaddrStorage::from(address),
-        );
+        let connecting =
+            nix::sys::socket::connect(socket.as_raw_fd(), &SockaddrStorage::from(address));
         assert_eq!(connecting, Err(Errno::EINPROGRESS));
         self.half_made.push(socket);
         self.streams.push(waiting);
         self.listeners.push(listener);
     }
+}
+
+/// Waits until somebody can be accepted: with a SYN cookie, a client may believe in its connection before.
+fn await_connection(listener: &TcpListener) {
+    let mut fds = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+    let limit = PollTimeout::try_from(PATIENCE).expect("a short time");
+    assert_eq!(poll(&mut fds, limit), Ok(1), "nobody comes");
 }
 
 fn shut(stream: &TcpStream) {

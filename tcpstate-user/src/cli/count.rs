@@ -54,8 +54,8 @@ pub struct Args {
     #[arg(short = 'N', long, value_name = "NAME|PATH|PID|INUM", value_parser = netns::selector)]
     pub netns: Option<Selector>,
     /// Follow every transition and print the tracker's own counts, with rates and drift, every INTERVAL (default 1 s),
-    /// COUNT times, of all network namespaces (root)
-    #[arg(long, num_args = 0..=2, value_names = ["INTERVAL", "COUNT"], conflicts_with_all = ["zabbix_discovery", "all_netns", "netns"])]
+    /// COUNT times (root)
+    #[arg(long, num_args = 0..=2, value_names = ["INTERVAL", "COUNT"], conflicts_with = "zabbix_discovery")]
     pub live: Option<Vec<String>>,
     #[command(flatten)]
     event: EventArgs,
@@ -104,10 +104,13 @@ impl Args {
             json: self.json,
         };
         let clock = WallClock::new(clock::wall_offset_ns(), TimeZone::system());
-        session::run(
-            &self.event.settings(verbose),
-            &mut Live::new(settings, clock),
-        )
+        let mut session = self.event.settings(verbose);
+        session.tracker.netns = match &self.netns {
+            Some(selector) => Some(selector.find()?.inode),
+            None if self.all_netns => None,
+            None => Some(netns::current().context("own network namespace")?.inode),
+        };
+        session::run(&session, &mut Live::new(settings, clock))
     }
 
     fn counts(&self) -> anyhow::Result<StateCounts> {

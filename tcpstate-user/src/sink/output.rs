@@ -1,9 +1,14 @@
 //! Standard output behind a thread and a bounded queue: a reader that stalls never stalls the measurement. What the
 //! queue has no room for is dropped by whole lines and counted.
 use std::{
+    fs::File,
     io::{self, Write},
-    os::fd::AsFd,
-    sync::mpsc::{SyncSender, TrySendError, sync_channel},
+    os::{fd::AsFd, unix::fs::FileTypeExt as _},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, TrySendError, sync_channel},
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -15,10 +20,16 @@ const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks in the queue: with [`CHUNK_BYTES`], 16 MiB wait for a slow reader before lines are dropped.
 const QUEUE_CHUNKS: usize = 256;
 
+/// `PIPE_BUF`: so much a pipe takes whole or not at all, so that a write that waits for a reader has written nothing.
+const PIPE_BYTES: usize = 4096;
+
 /// Lines on their way to standard output.
 pub struct Output {
     chunk: Vec<u8>,
-    lines: u64,
+    /// Lines handed to the thread.
+    handed: u64,
+    /// Lines that it has written to their end.
+    written: Arc<AtomicU64>,
     dropped: u64,
     /// `None` once the reader has gone.
     queue: Option<SyncSender<Vec<u8>>>,
@@ -32,19 +43,29 @@ impl Output {
     /// No thread can be started.
     pub fn stdout() -> io::Result<Self> {
         let (queue, chunks) = sync_channel::<Vec<u8>>(QUEUE_CHUNKS);
+        // Past the standard library's own buffer, so that it is known what has got out.
+        let mut stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let piece = if stdout.metadata()?.file_type().is_fifo() {
+            PIPE_BYTES
+        } else {
+            CHUNK_BYTES
+        };
+        let written = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&written);
         let writer = std::thread::Builder::new()
             .name("writer".into())
             .spawn(move || {
-                let mut stdout = io::stdout().lock();
                 for chunk in chunks {
-                    stdout.write_all(&chunk)?;
-                    stdout.flush()?;
+                    for piece in chunk.chunks(piece) {
+                        write(&mut stdout, piece, &counter)?;
+                    }
                 }
                 Ok(())
             })?;
         Ok(Self {
             chunk: Vec::with_capacity(CHUNK_BYTES),
-            lines: 0,
+            handed: 0,
+            written,
             dropped: 0,
             queue: Some(queue),
             writer: Some(writer),
@@ -54,7 +75,6 @@ impl Output {
     /// Appends a line (or several that belong together) that `write` produces.
     pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.chunk);
-        self.lines += 1;
         if self.chunk.len() >= CHUNK_BYTES {
             self.hand_over();
         }
@@ -89,13 +109,17 @@ impl Output {
     /// Writing failed, other than by a reader that went away.
     pub fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
         while let Some(queue) = &self.queue {
+            let lines = lines(&self.chunk);
             match queue.try_send(std::mem::take(&mut self.chunk)) {
-                Ok(()) => break,
+                Ok(()) => {
+                    self.handed += lines;
+                    break;
+                }
                 Err(TrySendError::Disconnected(_)) => break,
                 Err(TrySendError::Full(chunk)) => self.chunk = chunk,
             }
             if past(deadline) {
-                self.dropped += self.lines;
+                self.dropped += lines;
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -106,7 +130,9 @@ impl Output {
         };
         while !writer.is_finished() {
             if past(deadline) {
-                return Ok(()); // a reader that takes nothing more must not keep us
+                // A reader that takes nothing more must not keep us.
+                self.dropped += self.handed - self.written.load(Ordering::Relaxed);
+                return Ok(());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -121,17 +147,36 @@ impl Output {
             self.chunk.clear();
             return;
         };
+        let lines = lines(&self.chunk);
         match queue.try_send(std::mem::take(&mut self.chunk)) {
-            Ok(()) => self.lines = 0,
+            Ok(()) => self.handed += lines,
             // A small chunk can grow while the queue is full; a full one is dropped.
             Err(TrySendError::Full(chunk)) if chunk.len() < CHUNK_BYTES => self.chunk = chunk,
-            Err(TrySendError::Full(_)) => {
-                self.dropped += self.lines;
-                self.lines = 0;
-            }
+            Err(TrySendError::Full(_)) => self.dropped += lines,
             Err(TrySendError::Disconnected(_)) => self.queue = None,
         }
     }
+}
+
+/// Writes a piece and counts the lines that have got out to their end, also those before an error.
+fn write(stdout: &mut File, mut piece: &[u8], written: &AtomicU64) -> io::Result<()> {
+    while !piece.is_empty() {
+        match stdout.write(piece) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => {
+                written.fetch_add(lines(&piece[..length]), Ordering::Relaxed);
+                piece = &piece[length..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Ends of lines in `bytes`.
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 fn past(deadline: Option<Instant>) -> bool {

@@ -34,7 +34,9 @@ impl Tracker {
         }
         let cookie = step.opened.map_or(0, |opened| opened.cookie);
         // A child that was not seen to leave SYN_RECV may be another one by now.
-        let known = self.known(fact).filter(|known| known.tuple.is_some() || old == TcpState::SynRecv);
+        let known = self
+            .known(fact)
+            .filter(|known| known.tuple.is_some() || old == TcpState::SynRecv);
         let Some(mut connection) = known.or_else(|| self.meet(fact, cookie, old)) else {
             return;
         };
@@ -52,7 +54,7 @@ impl Tracker {
         if !connection.admitted {
             match connection
                 .tuple
-                .and_then(|tuple| self.config.selection.admits(&tuple))
+                .and_then(|tuple| self.config.admits(fact.netns, &tuple))
             {
                 Some(false) => return,
                 Some(true) => connection.admitted = true,
@@ -82,9 +84,12 @@ impl Tracker {
         let child = old == TcpState::Listen;
         let admitted = if child {
             // Before 6.16 a child still carries its listener's tuple here, so it waits for its next transition.
-            (self.config.raw && self.config.selection.is_everything()).then_some(true)
+            match self.config.admits_unnamed(fact.netns) {
+                Some(true) if !self.config.raw => None,
+                admitted => admitted,
+            }
         } else {
-            self.config.selection.admits(&fact.tuple)
+            self.config.admits(fact.netns, &fact.tuple)
         };
         if admitted == Some(false) {
             return;

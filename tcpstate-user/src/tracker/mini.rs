@@ -83,7 +83,7 @@ impl Minis {
 impl Tracker {
     pub(super) fn timewait_created(&mut self, fact: &Fact, substate: TcpState) {
         self.remove(fact.object); // whatever was known under this address has ended unseen
-        if self.config.selection.admits(&fact.tuple) == Some(true) {
+        if self.config.admits(fact.netns, &fact.tuple) == Some(true) {
             let handover = Handover {
                 timewait: fact.object,
                 substate,
@@ -129,10 +129,7 @@ impl Tracker {
         armed_ns: Option<u64>,
         out: &mut impl FnMut(&Transition),
     ) {
-        let Some(mut connection) = self
-            .known(fact)
-            .or_else(|| self.meet(fact, 0, substate))
-        else {
+        let Some(mut connection) = self.known(fact).or_else(|| self.meet(fact, 0, substate)) else {
             return;
         };
         if connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait {
@@ -177,7 +174,7 @@ impl Tracker {
         out: &mut impl FnMut(&Transition),
     ) {
         self.remove(fact.object); // whatever was known under this address has ended unseen
-        if self.config.selection.admits(&fact.tuple) != Some(true) {
+        if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return;
         }
         let mut connection = self.connection(fact, cookie, TcpState::SynRecv, Some(Role::Server));
@@ -238,7 +235,10 @@ impl Tracker {
 
     /// Facts were lost: a child whose tuple is not known yet can no longer be told from one that took its address.
     pub(super) fn forget_children(&mut self) {
-        let nameless = self.connections.iter().filter(|(_, connection)| connection.tuple.is_none());
+        let nameless = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| connection.tuple.is_none());
         let children: Vec<u64> = nameless.map(|(object, _)| *object).collect();
         for child in children {
             self.remove(child);
@@ -256,7 +256,9 @@ impl Tracker {
             .collect();
         for (handover, fact) in orphans {
             if let Some(mut connection) = self.meet(&fact, 0, handover.substate) {
-                connection.since_ns = Some(handover.time_ns);
+                // The full socket may have been in FIN_WAIT2 before; TIME_WAIT begins here.
+                connection.since_ns =
+                    (handover.substate == TcpState::TimeWait).then_some(handover.time_ns);
                 self.insert(handover.timewait, connection);
             }
         }

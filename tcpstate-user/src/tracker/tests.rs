@@ -4,10 +4,14 @@ mod loss;
 mod properties;
 mod rules;
 mod selection;
+mod story;
 
 use hashbrown::HashSet;
 
-use self::lives::{NETNS, Story, Told};
+use self::{
+    lives::NETNS,
+    story::{Story, Told},
+};
 use super::{Config, Tracker};
 use crate::{
     fact::{Fact, FactKind},
@@ -30,7 +34,8 @@ impl Run {
 
     fn apply(&mut self, fact: &Fact) {
         let out = &mut self.out;
-        self.tracker.apply(fact, &mut |transition| out.push(*transition));
+        self.tracker
+            .apply(fact, &mut |transition| out.push(*transition));
     }
 
     /// Applies what was told, with a tick after each fact that nothing else belongs to.

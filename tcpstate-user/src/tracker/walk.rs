@@ -120,7 +120,7 @@ impl Tracker {
             }
             None => false,
         };
-        if self.config.selection.admits(&fact.tuple) != Some(true) {
+        if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return;
         }
         if stale && let Some(known) = self.remove(fact.object) {

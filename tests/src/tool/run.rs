@@ -53,7 +53,10 @@ impl Run {
             .map(|line| Line::read(line))
             .collect();
         for (number, line) in lines.iter().enumerate() {
-            assert_eq!(line.seq, number as u64, "the order of the output: {line:#?}");
+            assert_eq!(
+                line.seq, number as u64,
+                "the order of the output: {line:#?}"
+            );
         }
         lines
     }

@@ -8,6 +8,15 @@ use serde::Deserialize;
 use super::matrix::Machine;
 use crate::command;
 
+/// Each test target is an executable of its own: optimising each as a whole takes minutes, and its debug information
+/// makes the archive, which every guest unpacks, several times as large. Backtraces keep their names.
+const QUICKLY: [&str; 4] = [
+    "--config",
+    "profile.release.lto=false",
+    "--config",
+    "profile.release.debug=false",
+];
+
 /// How the names of test targets begin that need programs of a host; a guest has none.
 const HOST_ONLY: &str = "host_";
 
@@ -23,9 +32,18 @@ pub(super) struct Binaries {
 
 /// Builds them.
 pub(super) fn build(machine: &Machine) -> anyhow::Result<Binaries> {
-    let tool = cargo(machine, &["build", "-p", "tcpstate", "--bin", "tcpstate"])?;
-    let init = cargo(machine, &["build", "-p", "tcpstate-tests", "--bin", "init"])?;
-    let tests = cargo(machine, &["test", "--no-run", "-p", "tcpstate-tests"])?;
+    let tool = cargo(
+        machine,
+        &["build", "-p", "tcpstate", "--bin", "tcpstate"],
+        &[],
+    )?;
+    let init = ["build", "-p", "tcpstate-tests", "--bin", "init"];
+    let init = cargo(machine, &init, &QUICKLY)?;
+    let tests = cargo(
+        machine,
+        &["test", "--no-run", "-p", "tcpstate-tests"],
+        &QUICKLY,
+    )?;
     let one = |artifacts: Vec<Artifact>, name: &str| {
         // The library of the tool has its name, too.
         artifacts
@@ -72,10 +90,11 @@ enum Message {
     Other,
 }
 
-fn cargo(machine: &Machine, words: &[&str]) -> anyhow::Result<Vec<Artifact>> {
+fn cargo(machine: &Machine, words: &[&str], settings: &[&str]) -> anyhow::Result<Vec<Artifact>> {
     let mut cargo = command::cargo()?;
     cargo
         .args(words)
+        .args(settings)
         .args(["--release", "--locked", "--target", &machine.target])
         .arg("--message-format=json-render-diagnostics");
     // The machine's own linker does not know a foreign architecture; the one that comes with Rust does.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::{
     Run,
-    lives::{Story, story},
+    story::{Story, story},
 };
 use crate::{
     fact::FactKind,
@@ -30,7 +30,10 @@ fn expected(story: &Story, life: usize) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for told in story.told.iter().filter(|told| told.life == life) {
         if let Some((from, to)) = told.effect {
-            let begins = matches!((from, to), (TcpState::Close, _) | (TcpState::Listen, TcpState::SynRecv));
+            let begins = matches!(
+                (from, to),
+                (TcpState::Close, _) | (TcpState::Listen, TcpState::SynRecv)
+            );
             let since_ns = steps.last().filter(|_| !begins).map(|step| step.2);
             let dwell_ns = since_ns.map(|since| told.fact.time_ns - since);
             steps.push((from, to, told.fact.time_ns, dwell_ns));
@@ -64,7 +67,10 @@ fn assert_life(story: &Story, run: &Run, life: usize) {
         let whole = story.lives[life].tuple;
         let unbound = transition.to == TcpState::SynSent;
         let lport = if unbound { None } else { whole.lport };
-        assert_eq!((tuple.laddr, tuple.lport, tuple.rport), (whole.laddr, lport, whole.rport));
+        assert_eq!(
+            (tuple.laddr, tuple.lport, tuple.rport),
+            (whole.laddr, lport, whole.rport)
+        );
         assert!(!transition.estimated);
     }
 }

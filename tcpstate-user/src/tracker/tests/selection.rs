@@ -1,7 +1,7 @@
 //! Filters of connections: what comes out is what would come out without them, for the connections that they admit.
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::{Run, lives::story};
+use super::{Run, story::story};
 use crate::{
     tcp::{TcpState, Transition},
     tracker::{Config, Port, Selection},
@@ -13,12 +13,14 @@ fn ports() -> impl Strategy<Value = Vec<Port>> {
 }
 
 fn selection() -> impl Strategy<Value = Selection> {
-    (any::<bool>(), any::<bool>(), ports(), ports()).prop_map(|(ipv4, ipv6, local_ports, remote_ports)| Selection {
-        ipv4,
-        ipv6,
-        local_ports,
-        remote_ports,
-    })
+    (any::<bool>(), any::<bool>(), ports(), ports()).prop_map(
+        |(ipv4, ipv6, local_ports, remote_ports)| Selection {
+            ipv4,
+            ipv6,
+            local_ports,
+            remote_ports,
+        },
+    )
 }
 
 /// Without what may differ: the identity's number, and the local port of a line that was held back for it.

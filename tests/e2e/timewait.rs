@@ -1,0 +1,115 @@
+//! Early ends of `TIME_WAIT`: a reset, and the two ways in which a new connection takes its place.
+use std::net::{SocketAddr, TcpListener};
+
+use tcpstate_tests::{
+    History, Watch, endpoint, history, host,
+    traffic::{self, V4},
+    tun::{ACK, KERNEL, Peer, RST, SYN, Tun},
+};
+
+const LISTENER: u16 = 4000;
+const PORT: u16 = 5000;
+
+/// An accepted connection whose kernel end was closed first.
+const SERVER_CLOSES: [&str; 5] = [
+    "LISTEN->SYN_RECV",
+    "SYN_RECV->ESTABLISHED",
+    "ESTABLISHED->FIN_WAIT1",
+    "FIN_WAIT1->FIN_WAIT2",
+    "FIN_WAIT2->TIME_WAIT",
+];
+
+fn listen(watch: &Watch) -> (TcpListener, Tun) {
+    watch.ns.run(|| {
+        let tun = Tun::new();
+        (endpoint::listener((KERNEL, LISTENER).into(), 8), tun)
+    })
+}
+
+/// A peer whose connection's kernel end is in `TIME_WAIT`.
+fn peer_of_time_wait<'a>(tun: &'a Tun, listener: &TcpListener) -> Peer<'a> {
+    let mut peer = Peer::connected(tun, PORT, LISTENER);
+    drop(listener.accept().expect("accepting"));
+    peer.close_second();
+    peer
+}
+
+fn assert_server_ended(life: &History, reason: &str) {
+    let edges = [&SERVER_CLOSES[..], &["TIME_WAIT->CLOSE"]].concat();
+    life.assert_life(&edges);
+    life.assert_end(Some(reason));
+}
+
+#[test]
+fn a_reset_ends_it() {
+    let watch = Watch::new();
+    let (listener, tun) = listen(&watch);
+    watch.ns.run(|| host::set("tcp_rfc1337", "0"));
+    let mut peer = peer_of_time_wait(&tun, &listener);
+    peer.send(RST);
+    watch.wait_for(LISTENER, PORT, "TIME_WAIT->CLOSE");
+    let (_, lives) = watch.end();
+    assert_server_ended(history::find_ports(&lives, LISTENER, PORT), "reset");
+}
+
+#[test]
+fn a_new_connection_of_the_peer_takes_its_place() {
+    let watch = Watch::new();
+    let (listener, tun) = listen(&watch);
+    let mut peer = peer_of_time_wait(&tun, &listener);
+    peer.skip(1_000_000);
+    peer.send(SYN);
+    peer.take(SYN | ACK);
+    peer.send(ACK);
+    drop(listener.accept().expect("accepting"));
+    peer.close_second();
+    watch.wait_for_times(2, (LISTENER, PORT), "FIN_WAIT1->FIN_WAIT2");
+    watch.wait_for(LISTENER, PORT, "TIME_WAIT->CLOSE");
+    let (_, lives) = watch.end();
+    let [old, new] = history::between(&lives, LISTENER, PORT)[..] else {
+        panic!("two connections: {lives:#?}")
+    };
+    assert_server_ended(old, "reused");
+    assert!(new.edges().len() >= 4, "{new:#?}");
+    assert!(
+        SERVER_CLOSES.starts_with(&new.edges().iter().map(String::as_str).collect::<Vec<_>>()),
+        "{new:#?}"
+    );
+    assert!(old.last().mono_ns <= new.lines[1].mono_ns, "{lives:#?}");
+}
+
+#[test]
+fn a_new_connection_from_the_same_port_takes_its_place() {
+    let watch = Watch::new();
+    let listener = watch.ns.run(|| traffic::listen(V4));
+    let remote = traffic::address(&listener);
+    let local = SocketAddr::new(V4, PORT);
+    let connect = || {
+        let client = watch.ns.run(|| endpoint::connected(local, remote));
+        let (server, _) = listener.accept().expect("accepting");
+        (client, server)
+    };
+    let (client, server) = connect();
+    drop(client);
+    traffic::await_end(&server);
+    drop(server);
+    watch.wait_for(remote.port(), PORT, "LAST_ACK->CLOSE");
+    let second = connect();
+    watch.wait_for(PORT, remote.port(), "TIME_WAIT->CLOSE");
+    watch.wait_for_times(2, (PORT, remote.port()), "SYN_SENT->ESTABLISHED");
+    let (_, lives) = watch.end();
+    drop(second);
+    let [old, new] = history::between(&lives, PORT, remote.port())[..] else {
+        panic!("two connections: {lives:#?}")
+    };
+    old.assert_life(&[
+        "CLOSE->SYN_SENT",
+        "SYN_SENT->ESTABLISHED",
+        "ESTABLISHED->FIN_WAIT1",
+        "FIN_WAIT1->FIN_WAIT2",
+        "FIN_WAIT2->TIME_WAIT",
+        "TIME_WAIT->CLOSE",
+    ]);
+    old.assert_end(Some("reused"));
+    new.assert_life(&["CLOSE->SYN_SENT", "SYN_SENT->ESTABLISHED"]);
+}

@@ -1,0 +1,103 @@
+//! The kernel at hand: its clock, its settings in a namespace, and what the tool can see of it.
+use std::{fs, ops::RangeInclusive, time::Duration};
+
+use nix::time::{ClockId, clock_gettime};
+use serde::Deserialize;
+
+use crate::tool;
+
+/// The longest jiffy: a timer begins to count at the last one.
+pub const TICK: Duration = Duration::from_millis(10);
+/// How late a timer may run or a segment be processed on a busy machine.
+pub const LATENESS: Duration = Duration::from_millis(50);
+
+/// How long a timer of the kernel may take that is set to `timeout`: its wheel rounds up, by no more than an eighth.
+#[must_use]
+pub fn timer(timeout: Duration) -> RangeInclusive<Duration> {
+    timeout - TICK..=timeout + timeout / 8 + LATENESS
+}
+
+/// How long a `TIME_WAIT` takes: a minute, which the wheel makes up to 4.1 s longer where a jiffy is a millisecond.
+#[must_use]
+pub fn time_wait() -> RangeInclusive<Duration> {
+    Duration::from_secs(60) - TICK..=Duration::from_millis(64_200)
+}
+
+/// Now, on the clock of `mono_ns`.
+///
+/// # Panics
+/// There is no such clock.
+#[must_use]
+pub fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("reading the clock");
+    u64::try_from(Duration::from(now).as_nanos()).expect("the machine has not run for centuries")
+}
+
+/// Sets `net.ipv4.NAME` of the calling thread's network namespace.
+///
+/// # Panics
+/// The kernel refuses.
+pub fn set(name: &str, value: &str) {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    fs::write(&path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
+}
+
+/// What the tool can see on this kernel, as its `doctor` says.
+#[derive(Debug, Deserialize)]
+pub struct Sight {
+    tier: String,
+    probes: Vec<Probe>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Probe {
+    program: String,
+    attached: bool,
+}
+
+impl Sight {
+    /// Asks the tool.
+    ///
+    /// # Panics
+    /// It does not say.
+    #[must_use]
+    pub fn of_tool() -> Self {
+        let run = tool::run(tool::command(&["doctor", "--json"]));
+        run.assert_status(0);
+        let sight: Self = serde_json::from_str(&run.stdout[0]).expect("an object");
+        assert!(
+            ["fentry", "tracepoint"].contains(&&*sight.tier),
+            "mini-sockets cannot be followed here: {run:#?}"
+        );
+        sight
+    }
+
+    /// Kernel functions can be traced: every reason is known.
+    #[must_use]
+    pub fn has_fentry(&self) -> bool {
+        self.tier == "fentry"
+    }
+
+    /// A FIN for a timewait socket is seen when it comes. Otherwise `FIN_WAIT2 -> TIME_WAIT` may be recovered at the end.
+    #[must_use]
+    pub fn has_segments(&self) -> bool {
+        let probe = |program: &str| {
+            self.probes
+                .iter()
+                .any(|probe| probe.program == program && probe.attached)
+        };
+        self.has_fentry() || probe("kfree_skb")
+    }
+
+    /// Checks a reason that only the fentry tier always knows.
+    ///
+    /// # Panics
+    /// It is another.
+    pub fn assert_reason(&self, reason: Option<&str>, expected: &str) {
+        let unknown = reason.is_none() && !self.has_fentry();
+        assert!(
+            unknown || reason == Some(expected),
+            "{reason:?} instead of {expected} with {self:#?}"
+        );
+    }
+}
