@@ -145,7 +145,7 @@ impl<'a> Session<'a> {
                 () = tick(&mut shows) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
                 step = self.walking.step() => { self.walk_on(step?)?; false }
-                _ = fetch.tick() => { self.notice_loss()?; false }
+                _ = fetch.tick() => false,
                 ready = self.source.ready() => { ready?; false }
             };
             self.advance()?;
@@ -208,10 +208,9 @@ impl<'a> Session<'a> {
 
     /// Tells the tracker when facts were lost since the last look.
     fn notice_loss(&mut self) -> anyhow::Result<()> {
-        let lost = self.source.lost()?;
-        let facts = lost.ring_full + lost.nested;
-        if facts > self.facts_lost {
-            self.facts_lost = facts;
+        let lost = self.source.facts_lost()?;
+        if lost > self.facts_lost {
+            self.facts_lost = lost;
             self.tracker.facts_lost();
         }
         Ok(())
@@ -220,6 +219,7 @@ impl<'a> Session<'a> {
     /// Fetches what has happened and applies it.
     fn advance(&mut self) -> anyhow::Result<()> {
         self.now_ns = self.source.drain(&mut self.facts)?;
+        self.notice_loss()?;
         self.apply();
         self.tracker.tick(self.now_ns);
         if let Walking::Merging(walked) = &self.walking

@@ -13,7 +13,13 @@ pub trait Source {
     /// Whatever makes the source unusable from now on.
     fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64>;
 
-    /// What the source could not deliver so far.
+    /// Facts that found no room on their way so far; cheap enough to ask at every drain.
+    ///
+    /// # Errors
+    /// The source's own counters cannot be read.
+    fn facts_lost(&mut self) -> anyhow::Result<u64>;
+
+    /// What the source could not deliver so far, by cause.
     ///
     /// # Errors
     /// The source's own counters cannot be read.

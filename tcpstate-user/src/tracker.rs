@@ -61,6 +61,14 @@ impl Config {
         }
     }
 
+    /// Whether a listener's child is followed, as far as its birth tells: before 6.16 it still shows its listener's
+    /// tuple, whose local port is its own, but whose family may not be.
+    fn admits_child(&self, birth: &Fact) -> bool {
+        let own_tuple = birth.tuple.rport != 0;
+        (own_tuple || self.selection.ipv4 == self.selection.ipv6)
+            && self.admits(birth.netns, &birth.tuple) == Some(true)
+    }
+
     /// The same for a connection whose tuple is not known yet.
     fn admits_unnamed(&self, netns: u32) -> Option<bool> {
         match self.netns {
@@ -190,7 +198,7 @@ impl Tracker {
 
     /// Some facts before the next one never came, and nobody knows which.
     pub fn facts_lost(&mut self) {
-        self.forget_children();
+        self.doubt();
     }
 
     /// Ends the run: gives out what is still held back, with what is known of it.

@@ -32,7 +32,9 @@ pub(crate) fn add(address: Ipv6Addr) -> nix::Result<()> {
     const AF_INET6: u8 = 10;
     const IFA_LOCAL: u16 = 2;
     const ATTRIBUTE: u16 = 20;
-    let mut place = vec![AF_INET6, 128, 0, 0]; // struct ifaddrmsg: no flags, everywhere
+    // Without it the address is tentative until a worker of the kernel comes by, and nobody can bind to it.
+    const IFA_F_NODAD: u8 = 2;
+    let mut place = vec![AF_INET6, 128, IFA_F_NODAD, 0]; // struct ifaddrmsg; valid everywhere
     place.extend(LO.to_ne_bytes());
     place.extend(ATTRIBUTE.to_ne_bytes());
     place.extend(IFA_LOCAL.to_ne_bytes());

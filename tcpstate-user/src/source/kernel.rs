@@ -259,6 +259,10 @@ impl Source for KernelSource {
         Ok(now_ns)
     }
 
+    fn facts_lost(&mut self) -> anyhow::Result<u64> {
+        Ok(self.counters.read()?.ring_full)
+    }
+
     fn lost(&mut self) -> anyhow::Result<Lost> {
         let nested = self
             .ebpf

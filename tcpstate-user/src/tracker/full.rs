@@ -51,7 +51,7 @@ impl Tracker {
         if connection.id.cookie == 0 && connection.held.is_some() {
             connection.id.cookie = cookie;
         }
-        if !connection.admitted {
+        if !connection.admitted || connection.held.is_some() {
             match connection
                 .tuple
                 .and_then(|tuple| self.config.admits(fact.netns, &tuple))
@@ -112,7 +112,7 @@ impl Tracker {
             ..self.connection(fact, opened.map_or(0, |opened| opened.cookie), new, role)
         };
         if child {
-            self.minis.born(fact.time_ns, fact.object);
+            self.minis.born(fact);
         } else {
             self.release(fact.object, &mut connection, out);
         }

@@ -24,7 +24,7 @@ pub(super) struct Minis {
     /// Timewait sockets whose full socket has not closed yet.
     handovers: HashMap<Key, (Handover, Fact)>,
     /// Listeners' children by time of birth, until they have left SYN_RECV or have grown old in it.
-    children: VecDeque<(u64, u64)>,
+    children: VecDeque<Fact>,
 }
 
 /// A timewait socket that takes over.
@@ -75,8 +75,8 @@ impl Minis {
     }
 
     /// A listener's child is born.
-    pub(super) fn born(&mut self, time_ns: u64, object: u64) {
-        self.children.push_back((time_ns, object));
+    pub(super) fn born(&mut self, fact: &Fact) {
+        self.children.push_back(*fact);
     }
 }
 
@@ -233,8 +233,14 @@ impl Tracker {
         }
     }
 
-    /// Facts were lost: a child whose tuple is not known yet can no longer be told from one that took its address.
-    pub(super) fn forget_children(&mut self) {
+    /// Facts were lost: a child whose tuple is not known yet can no longer be told from one that took its address, and
+    /// the next fact about a FIN_WAIT2 may be a restart whose FIN was among the lost.
+    pub(super) fn doubt(&mut self) {
+        for connection in self.connections.values_mut() {
+            if connection.state == TcpState::FinWait2 {
+                connection.lose_track(TcpState::FinWait2);
+            }
+        }
         let nameless = self
             .connections
             .iter()
@@ -263,21 +269,22 @@ impl Tracker {
             }
         }
         // A child that stays in SYN_RECV is TCP Fast Open's, and counts.
-        while let Some((_, object)) = self
-            .minis
-            .children
-            .pop_front_if(|(born_ns, _)| old(*born_ns))
-        {
+        while let Some(birth) = self.minis.children.pop_front_if(|birth| old(birth.time_ns)) {
             let waits = self
                 .connections
-                .get(&object)
-                .is_some_and(|connection| connection.held.is_some() && !connection.admitted);
+                .get(&birth.object)
+                .is_some_and(|connection| {
+                    let still_held = connection
+                        .held
+                        .is_some_and(|held| held.mono_ns == birth.time_ns);
+                    still_held && !connection.admitted
+                });
             if waits
-                && self.config.selection.is_everything()
-                && let Some(mut connection) = self.remove(object)
+                && self.config.admits_child(&birth)
+                && let Some(mut connection) = self.remove(birth.object)
             {
                 connection.admitted = true;
-                self.insert(object, connection);
+                self.insert(birth.object, connection);
             }
         }
     }
