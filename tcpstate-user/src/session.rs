@@ -1,15 +1,12 @@
 //! A live measurement from start to end: facts from the source through the tracker to one view, until time, a signal,
 //! the view or the reader ends it; then the summary.
-use std::{
-    ops::ControlFlow,
-    time::{Duration, Instant},
-};
+use std::{ops::ControlFlow, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
-    time::{Interval, MissedTickBehavior, interval, sleep_until},
+    time::{Interval, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
 use crate::{
@@ -28,6 +25,8 @@ use crate::{
 
 /// How often records that have not caused a wake-up are fetched: what a line may lag behind at most.
 const FETCH_EVERY: Duration = Duration::from_millis(50);
+/// How often the end looks whether all output is written.
+const WRITTEN_EVERY: Duration = Duration::from_millis(2);
 /// How long a reader of the output may take after a signal before the rest is dropped.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -117,7 +116,7 @@ impl<'a> Session<'a> {
         self.view.begin(&mut self.output);
         self.take_up().await?;
         let end = self.measure().await?;
-        self.finish(&end)
+        self.finish(&end).await
     }
 
     /// Runs until something ends the measurement.
@@ -135,12 +134,9 @@ impl<'a> Session<'a> {
             shows.tick().await; // the first is immediate
         }
         loop {
-            let [interrupt, terminate, hangup] = &mut self.signals;
             let show = tokio::select! {
                 biased;
-                _ = interrupt.recv() => return Ok(End::Signal),
-                _ = terminate.recv() => return Ok(End::Signal),
-                _ = hangup.recv() => return Ok(End::Signal),
+                () = stopped(&mut self.signals) => return Ok(End::Signal),
                 () = at(deadline) => return Ok(End::Done),
                 () = tick(&mut shows) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
@@ -258,7 +254,7 @@ impl<'a> Session<'a> {
         self.view.interval(&mut moment, &mut self.output)
     }
 
-    fn finish(mut self, end: &End) -> anyhow::Result<()> {
+    async fn finish(mut self, end: &End) -> anyhow::Result<()> {
         self.source.stop(&mut self.facts)?;
         self.apply();
         self.now_ns = clock::monotonic_ns();
@@ -288,11 +284,19 @@ impl<'a> Session<'a> {
         }
         let patience = match end {
             End::Done => None,
-            End::Signal | End::ReaderGone => Some(Instant::now() + PATIENCE),
+            End::Signal | End::ReaderGone => Some(tokio::time::Instant::now() + PATIENCE),
         };
-        self.output
-            .finish(patience)
-            .context("writing to standard output")?;
+        while !self
+            .output
+            .finished()
+            .context("writing to standard output")?
+        {
+            tokio::select! {
+                () = at(patience) => { self.output.abandon(); break }
+                () = stopped(&mut self.signals) => { self.output.abandon(); break }
+                () = sleep(WRITTEN_EVERY) => {}
+            }
+        }
         eprintln!("tcpstate: {}", self.summary()?);
         Ok(())
     }
@@ -361,6 +365,15 @@ fn ready(tier: Tier, walked: &Walked) -> String {
         );
     }
     text
+}
+
+/// Waits for a signal that asks for the end.
+async fn stopped([interrupt, terminate, hangup]: &mut [Signal; 3]) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
 }
 
 fn ticker(every: Duration) -> Interval {

@@ -10,7 +10,6 @@ use std::{
         mpsc::{SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -76,14 +75,14 @@ impl Output {
     pub fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.chunk);
         if self.chunk.len() >= CHUNK_BYTES {
-            self.hand_over();
+            self.hand_over(CHUNK_BYTES);
         }
     }
 
     /// Hands what was gathered to the thread, and notices a reader that has gone.
     pub fn flush(&mut self) {
         if !self.chunk.is_empty() {
-            self.hand_over();
+            self.hand_over(CHUNK_BYTES);
         }
         if self.queue.is_some() && reader_gone() {
             self.queue = None;
@@ -102,47 +101,39 @@ impl Output {
         self.dropped
     }
 
-    /// Waits until everything is written, at most until `deadline`; lines that did not get out by then count as
-    /// dropped. `None` waits as long as it takes.
+    /// Whether everything is written, or nobody reads any more. No line may follow the first call.
     ///
     /// # Errors
     /// Writing failed, other than by a reader that went away.
-    pub fn finish(&mut self, deadline: Option<Instant>) -> io::Result<()> {
-        while let Some(queue) = &self.queue {
-            let lines = lines(&self.chunk);
-            match queue.try_send(std::mem::take(&mut self.chunk)) {
-                Ok(()) => {
-                    self.handed += lines;
-                    break;
-                }
-                Err(TrySendError::Disconnected(_)) => break,
-                Err(TrySendError::Full(chunk)) => self.chunk = chunk,
-            }
-            if past(deadline) {
-                self.dropped += lines;
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(5));
+    pub fn finished(&mut self) -> io::Result<bool> {
+        if !self.chunk.is_empty() {
+            self.hand_over(usize::MAX);
+        }
+        if !self.chunk.is_empty() {
+            return Ok(false); // the queue is full
         }
         self.queue = None; // the thread ends when it has written what is queued
-        let Some(writer) = self.writer.take() else {
-            return Ok(());
-        };
-        while !writer.is_finished() {
-            if past(deadline) {
-                // A reader that takes nothing more must not keep us.
-                self.dropped += self.handed - self.written.load(Ordering::Relaxed);
-                return Ok(());
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if self
+            .writer
+            .as_ref()
+            .is_some_and(|writer| !writer.is_finished())
+        {
+            return Ok(false);
         }
-        match writer.join() {
-            Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(()),
+        match self.writer.take().map(JoinHandle::join) {
+            Some(Ok(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(true),
         }
     }
 
-    fn hand_over(&mut self) {
+    /// Gives up on a reader that takes nothing more: what did not get out counts as dropped.
+    pub fn abandon(&mut self) {
+        self.dropped += lines(&self.chunk) + self.handed - self.written.load(Ordering::Relaxed);
+        self.chunk.clear();
+    }
+
+    /// Hands the chunk over. While the queue is full, a chunk of up to `keep` bytes waits; a longer one is dropped.
+    fn hand_over(&mut self, keep: usize) {
         let Some(queue) = &self.queue else {
             self.chunk.clear();
             return;
@@ -150,8 +141,7 @@ impl Output {
         let lines = lines(&self.chunk);
         match queue.try_send(std::mem::take(&mut self.chunk)) {
             Ok(()) => self.handed += lines,
-            // A small chunk can grow while the queue is full; a full one is dropped.
-            Err(TrySendError::Full(chunk)) if chunk.len() < CHUNK_BYTES => self.chunk = chunk,
+            Err(TrySendError::Full(chunk)) if chunk.len() < keep => self.chunk = chunk,
             Err(TrySendError::Full(_)) => self.dropped += lines,
             Err(TrySendError::Disconnected(_)) => self.queue = None,
         }
@@ -177,10 +167,6 @@ fn write(stdout: &mut File, mut piece: &[u8], written: &AtomicU64) -> io::Result
 /// Ends of lines in `bytes`.
 fn lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
-}
-
-fn past(deadline: Option<Instant>) -> bool {
-    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 /// Whether standard output is a pipe or socket whose other end is closed.
