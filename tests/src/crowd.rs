@@ -20,8 +20,8 @@ const FIRST_CLIENT: u16 = 26_100;
 const FIRST_PEER: u16 = 2_000;
 /// Connections of each kind that a round adds.
 const OF_EACH: usize = 4;
-/// How many connections may wait to be accepted or be half open.
-const BACKLOG: i32 = 1024;
+/// How many connections may wait to be accepted or be half open: as many as the kernel allows.
+const BACKLOG: i32 = -1;
 
 /// The connections.
 pub struct Crowd<'a> {

@@ -15,8 +15,8 @@ pub(super) struct Step {
 }
 
 /// A child that leaves SYN_RECV within this long of its birth may have come from a SYN cookie, whose half-open time
-/// nobody knows, ns.
-const COOKIE_NS: u64 = 1_000_000;
+/// nobody knows, ns. It takes microseconds, but a virtual CPU may stand still in between.
+const COOKIE_NS: u64 = 100_000_000;
 
 impl Tracker {
     pub(super) fn transition(
