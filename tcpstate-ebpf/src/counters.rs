@@ -43,6 +43,27 @@ pub fn lost(counters: *mut Counters, cause: Loss) {
     });
 }
 
+/// Notes whether the main program runs on this CPU.
+#[inline(always)]
+pub fn set_busy(counters: *mut Counters, busy: u64) {
+    // SAFETY: a plain field of this CPU's map value, written by this CPU alone.
+    unsafe { (&raw mut (*counters).busy).write_volatile(busy) }
+}
+
+/// Whether the main program runs on this CPU, interrupted by what asks.
+#[inline(always)]
+pub fn is_busy(counters: *mut Counters) -> bool {
+    // SAFETY: as in `set_busy`.
+    unsafe { (&raw const (*counters).busy).read_volatile() != 0 }
+}
+
+/// Counts a transition that came while the main program was running.
+#[inline(always)]
+pub fn nested(counters: *mut Counters) {
+    // SAFETY: a field of this CPU's map value.
+    add_one(unsafe { &raw mut (*counters).nested });
+}
+
 /// Counts a record that was written and returns how many there were before it.
 #[inline(always)]
 pub fn written(counters: *mut Counters) -> u64 {

@@ -171,6 +171,10 @@ pub struct Counters {
     pub lost: [u64; LOSSES],
     /// Records written; every [`WAKE_EVERY`]th wakes the reader.
     pub written: u64,
+    /// 1 while the main program runs on this CPU.
+    pub busy: u64,
+    /// Transitions that the second program stated, because an interrupt brought them while the first was running.
+    pub nested: u64,
 }
 
 /// Records between two wake-ups of the reader; what is fewer waits for the reader's timer.

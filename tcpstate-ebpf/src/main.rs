@@ -3,6 +3,7 @@
 //! | program | attaches to | states |
 //! |---|---|---|
 //! | `inet_sock_set_state` | BTF tracepoint `sock:inet_sock_set_state` | every transition of a full TCP socket |
+//! | `nested_set_state` | the same | those that interrupt the program above |
 //! | `walk_tcp` | iterator `tcp` | the sockets that exist in a network namespace |
 //! | `timewait_created`, `_scheduled`, `_ended` | function entries | the life of timewait sockets |
 //! | `timewait_segment`, `_timer`, `_descheduled` | function entries | why they end |

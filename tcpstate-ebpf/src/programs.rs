@@ -18,6 +18,16 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// The same tracepoint, for what the program above was not run for.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub fn nested_set_state(ctx: BtfTracePointContext) -> i32 {
+    let sk: *const Sock = ctx.arg(0);
+    let old: i32 = ctx.arg(1);
+    let new: i32 = ctx.arg(2);
+    transition::observe_nested(&ctx, sk, old as u8, new as u8);
+    0
+}
+
 /// `iter/tcp`: called for each socket of the namespace whose task opened the iterator, and once more at the end.
 #[unsafe(no_mangle)]
 #[unsafe(link_section = "iter/tcp")]

@@ -4,7 +4,7 @@ use aya_ebpf::{
     helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
 };
 use aya_log_ebpf::debug;
-use tcpstate_ebpf::{FullRecord, Record, kind};
+use tcpstate_ebpf::{Counters, FullRecord, Record, kind};
 
 use crate::{
     counters,
@@ -30,6 +30,26 @@ pub fn observe<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
     let Some(counters) = counters::this_cpu() else {
         return;
     };
+    counters::set_busy(counters, 1);
+    state(ctx, counters, sk, old, new);
+    counters::set_busy(counters, 0);
+}
+
+/// From 6.1 the kernel does not run a program inside itself: a transition in an interrupt that hits the main program
+/// would go unseen. This second program of the tracepoint runs after the first, and takes over in that case only.
+#[inline(always)]
+pub fn observe_nested<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
+    let Some(counters) = counters::this_cpu() else {
+        return;
+    };
+    if counters::is_busy(counters) && Sock::is_tcp(sk) {
+        counters::nested(counters);
+        state(ctx, counters, sk, old, new);
+    }
+}
+
+#[inline(always)]
+fn state<C: EbpfContext>(ctx: &C, counters: *mut Counters, sk: *const Sock, old: u8, new: u8) {
     counters::transition(counters, old, new);
     debug!(ctx, "state {} -> {}", old, new);
     // Only these two run in the task that owns the socket; elsewhere the current task is whoever took the interrupt.

@@ -48,8 +48,8 @@ pub struct KernelSource {
     /// Holds the programs; dropping it removes them from the kernel.
     ebpf: Ebpf,
     plan: Plan,
-    /// The main program is attached while this exists.
-    link: Option<BtfTracePointLink>,
+    /// The programs of the main tracepoint are attached while these exist.
+    link: Option<[BtfTracePointLink; 2]>,
     rings: Rings,
     timers: Timers,
     /// Facts before the timers are understood.
@@ -64,6 +64,8 @@ pub struct KernelSource {
 
 /// Name of the program at the main tracepoint.
 const MAIN_PROGRAM: &str = "inet_sock_set_state";
+/// Name of the program that takes over where the main one is not run, because it is running already.
+const NESTED_PROGRAM: &str = "nested_set_state";
 /// Name of the program that walks the socket tables.
 const WALK_PROGRAM: &str = "walk_tcp";
 
@@ -134,17 +136,10 @@ impl KernelSource {
         } else {
             Plan::full_sockets_only()
         };
-        let main: &mut BtfTracePoint = program(&mut ebpf, MAIN_PROGRAM)?;
-        main.load(MAIN_PROGRAM, &btf).map_err(|error| {
-            refused(
-                error.into(),
-                "loading the program for sock:inet_sock_set_state",
-            )
-        })?;
-        let link = main
-            .attach()
-            .and_then(|link| main.take_link(link))
-            .map_err(|error| refused(error.into(), "attaching to sock:inet_sock_set_state"))?;
+        let link = [
+            attach_main(&mut ebpf, MAIN_PROGRAM, &btf)?,
+            attach_main(&mut ebpf, NESTED_PROGRAM, &btf)?, // attached later, it runs after the first
+        ];
         Ok(Self {
             ebpf,
             plan,
@@ -264,15 +259,17 @@ impl Source for KernelSource {
     }
 
     fn lost(&mut self) -> anyhow::Result<Lost> {
-        let nested = self
+        let skipped: u64 = self
             .ebpf
             .programs()
+            .filter(|(name, _)| *name != NESTED_PROGRAM) // what it was not run for, the first was
             .filter_map(|(_, program)| program.fd().ok())
             .map(counters::recursion_misses)
             .sum();
+        let counted = self.counters.read()?;
         Ok(Lost {
-            ring_full: self.counters.read()?.ring_full,
-            nested,
+            ring_full: counted.ring_full,
+            nested: skipped.saturating_sub(counted.nested),
             ..Lost::default()
         })
     }
@@ -288,6 +285,20 @@ fn kernel_types() -> anyhow::Result<btf_rs::Btf> {
     }
     btf_rs::Btf::from_file(path)
         .with_context(|| format!("reading the kernel's types from {}", path.display()))
+}
+
+/// Loads and attaches a program of the main tracepoint.
+fn attach_main(ebpf: &mut Ebpf, name: &str, btf: &Btf) -> anyhow::Result<BtfTracePointLink> {
+    let main: &mut BtfTracePoint = program(ebpf, name)?;
+    main.load(MAIN_PROGRAM, btf).map_err(|error| {
+        refused(
+            error.into(),
+            "loading the program for sock:inet_sock_set_state",
+        )
+    })?;
+    main.attach()
+        .and_then(|link| main.take_link(link))
+        .map_err(|error| refused(error.into(), "attaching to sock:inet_sock_set_state"))
 }
 
 /// A program of the object by its name and type.

@@ -33,6 +33,8 @@ pub struct Counted {
     transitions: [[u64; STATES]; STATES],
     /// Facts that found no room in a ring.
     pub ring_full: u64,
+    /// Transitions in an interrupt inside the main program that the second program has stated.
+    pub nested: u64,
 }
 
 impl Counted {
@@ -59,6 +61,7 @@ impl CounterMap {
         let mut counted = Counted {
             transitions: [[0; STATES]; STATES],
             ring_full: 0,
+            nested: 0,
         };
         for CountersPod(cpu) in per_cpu.iter() {
             for (row, cells) in counted
@@ -70,6 +73,7 @@ impl CounterMap {
                     *sum += cell;
                 }
             }
+            counted.nested += cpu.nested;
             counted.ring_full += cpu.lost[Loss::RingFull as usize];
         }
         Ok(counted)
