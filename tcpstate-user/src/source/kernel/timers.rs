@@ -150,6 +150,8 @@ impl Timers {
         match timer.mini {
             _ if timer.by_worker => Cause::NetnsGone,
             TcpState::TimeWait if connects => Cause::Reused,
+            // Its time was up: the expiry that follows may be late, where the softirq is preempted in between.
+            _ if timer.remaining_ns <= 0 => Cause::Timer,
             _ => Cause::Unknown,
         }
     }
