@@ -2,7 +2,9 @@
 use core::arch::asm;
 
 use aya_ebpf::{macros::map, maps::PerCpuArray};
-use tcpstate_ebpf::{Counters, LOSSES, Loss, STATES};
+use tcpstate_ebpf::{Counters, LOSSES, Loss, STATED, STATES};
+
+use crate::fields::Sock;
 
 #[map]
 static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
@@ -43,21 +45,69 @@ pub fn lost(counters: *mut Counters, cause: Loss) {
     });
 }
 
-/// Notes whether the main program runs on this CPU.
+/// The main program has stated a transition of `sk`.
 #[inline(always)]
-pub fn set_busy(counters: *mut Counters, busy: u64) {
-    // SAFETY: a plain field of this CPU's map value, written by this CPU alone.
-    unsafe { (&raw mut (*counters).busy).write_volatile(busy) }
+pub fn has_stated(counters: *mut Counters, sk: *const Sock, states: u64) {
+    // SAFETY: fields of this CPU's map value, read and written by this CPU alone. An interrupt takes another place, as
+    // what it finds taken is taken, and gives it back before it ends.
+    let (sockets, all) = unsafe { stated(counters) };
+    for place in 0..STATED {
+        // SAFETY: `place` is below the length of both arrays.
+        unsafe {
+            if all.add(place).read_volatile() == 0 {
+                sockets.add(place).write_volatile(sk as u64);
+                all.add(place).write_volatile(states);
+                return;
+            }
+        }
+    }
+    // So many are not under way: they are left over from where the second program was not run, as before it was attached.
+    for place in 0..STATED {
+        // SAFETY: as above.
+        unsafe { all.add(place).write_volatile(0) };
+    }
+    // SAFETY: as above.
+    unsafe {
+        sockets.write_volatile(sk as u64);
+        all.write_volatile(states);
+    }
 }
 
-/// Whether the main program runs on this CPU, interrupted by what asks.
+/// Whether the main program has stated this transition of `sk`, which is forgotten then.
 #[inline(always)]
-pub fn is_busy(counters: *mut Counters) -> bool {
-    // SAFETY: as in `set_busy`.
-    unsafe { (&raw const (*counters).busy).read_volatile() != 0 }
+pub fn was_stated(counters: *mut Counters, sk: *const Sock, states: u64) -> bool {
+    // SAFETY: as in `has_stated`.
+    let (sockets, all) = unsafe { stated(counters) };
+    for place in 0..STATED {
+        // SAFETY: `place` is below the length of both arrays.
+        unsafe {
+            if all.add(place).read_volatile() == states
+                && sockets.add(place).read_volatile() == sk as u64
+            {
+                all.add(place).write_volatile(0);
+                return true;
+            }
+        }
+    }
+    false
 }
 
-/// Counts a transition that came while the main program was running.
+/// The places of what was stated: sockets and states.
+///
+/// # Safety
+/// `counters` is this CPU's map value.
+#[inline(always)]
+unsafe fn stated(counters: *mut Counters) -> (*mut u64, *mut u64) {
+    // SAFETY: plain fields of the map value.
+    unsafe {
+        (
+            (&raw mut (*counters).stated).cast(),
+            (&raw mut (*counters).stated_states).cast(),
+        )
+    }
+}
+
+/// Counts a transition that the main program was not run for.
 #[inline(always)]
 pub fn nested(counters: *mut Counters) {
     // SAFETY: a field of this CPU's map value.

@@ -7,7 +7,7 @@ use aya_ebpf::{
         generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_jiffies64},
     },
 };
-use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, Record, for_each_field};
+use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, Record, for_each_field};
 
 macro_rules! field_globals {
     ($($symbol:ident = $structure:literal $path:literal,)*) => {
@@ -23,6 +23,10 @@ for_each_field!(field_globals);
 /// 1 where `bpf_get_socket_cookie` takes a traced socket (5.12 and later), else 0.
 #[unsafe(no_mangle)]
 static HAS_COOKIE: Global<u8> = Global::new(0);
+
+/// 1 where the owners of sockets and the payload they carry are wanted, else 0: then their cost is saved.
+#[unsafe(no_mangle)]
+static WANT_DETAILS: Global<u8> = Global::new(0);
 
 /// Address of the kernel function that ends a timewait socket, 0 where timers are not watched.
 #[unsafe(no_mangle)]
@@ -69,6 +73,10 @@ impl Access for Probed {
 const TCP_FLAGS_OFFSET: u32 = 13;
 /// `PF_WQ_WORKER` (`include/linux/sched.h`).
 const PF_WQ_WORKER: u32 = 0x20;
+/// `PF_KTHREAD`, likewise.
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// `SOCKFS_MAGIC` (`include/uapi/linux/magic.h`): the file system of all sockets.
+const SOCKFS_MAGIC: u64 = 0x534f_434b;
 /// `IPPROTO_TCP`.
 const IPPROTO_TCP: u16 = 6;
 
@@ -78,8 +86,57 @@ const MAPPED: [u32; 3] = [0, 0, 0xffff_u32.to_be()];
 impl Sock {
     /// `IPPROTO_TCP` and nothing else: MPTCP, SCTP and DCCP use the same tracepoint.
     #[inline(always)]
-    pub fn is_tcp(sk: *const Self) -> bool {
-        Typed::load::<u16>(sk, SK_PROTOCOL.load()) == IPPROTO_TCP
+    pub fn is_tcp<A: Access>(sk: *const Self) -> bool {
+        A::load::<u16>(sk, SK_PROTOCOL.load()) == IPPROTO_TCP
+    }
+
+    /// Whether a task holds the socket's lock. A softirq that finds it held leaves the socket alone, so what happens
+    /// to the socket meanwhile is done by that task.
+    #[inline(always)]
+    pub fn is_owned(sk: *const Self) -> bool {
+        Typed::load::<u32>(sk, SK_OWNED.load()) != 0
+    }
+
+    /// Id of the socket's cgroup, 0 if it has none. Children carry their listener's.
+    #[inline(always)]
+    pub fn cgroup(sk: *const Self) -> u64 {
+        let cgroup: usize = Probed::load(sk, SK_CGROUP.load());
+        // 5.10 keeps a class there if one of the low bits is set.
+        if cgroup & 3 != 0 {
+            return 0;
+        }
+        let node: usize = Probed::load(cgroup as *const Self, CGROUP_NODE.load());
+        Probed::load(node as *const Self, CGROUP_ID.load())
+    }
+
+    /// Payload that a full socket has received and that was acknowledged to it, bytes.
+    #[inline(always)]
+    pub fn payload(sk: *const Self) -> (u64, u64) {
+        (
+            Probed::load(sk, TCP_BYTES_RECEIVED.load()),
+            Probed::load(sk, TCP_BYTES_ACKED.load()),
+        )
+    }
+
+    /// The socket behind an open file, null if it is none.
+    #[inline(always)]
+    pub fn of_file(file: *const Self) -> *const Self {
+        let inode: usize = Typed::load(file, FILE_INODE.load());
+        let super_block: usize = Probed::load(inode as *const Self, INODE_SUPER.load());
+        let magic: u64 = Probed::load(super_block as *const Self, SUPER_MAGIC.load());
+        if magic != SOCKFS_MAGIC {
+            return core::ptr::null();
+        }
+        let socket: usize = Probed::load(file, FILE_PRIVATE.load());
+        let sk: usize = Probed::load(socket as *const Self, SOCKET_SK.load());
+        sk as *const Self
+    }
+
+    /// A socket of the internet protocols, over which TCP runs.
+    #[inline(always)]
+    pub fn is_inet<A: Access>(sk: *const Self) -> bool {
+        let family: u16 = A::load(sk, SK_FAMILY.load());
+        family == u16::from(FAMILY_IPV4) || family == u16::from(FAMILY_IPV6)
     }
 
     /// `sk_state`; 6 and 12 for timewait and request sockets.
@@ -205,6 +262,36 @@ pub fn tcp_flags(skb: *const Sock) -> u8 {
 #[inline(always)]
 pub fn header_flags(header: *const Sock) -> u8 {
     Probed::load(header, TCP_FLAGS_OFFSET)
+}
+
+/// A task of which an iterator tells.
+pub struct Task;
+
+impl Task {
+    /// Its process id, the user it works for, and its name.
+    #[inline(always)]
+    pub fn identity(task: *const Sock) -> (u32, u32, [u8; COMM_LEN]) {
+        let cred: usize = Probed::load(task, TASK_CRED.load());
+        (
+            Probed::load(task, TASK_TGID.load()),
+            Probed::load(cred as *const Sock, CRED_UID.load()),
+            Probed::load(task, TASK_COMM.load()),
+        )
+    }
+}
+
+/// Whether owners and payload are wanted.
+#[inline(always)]
+pub fn want_details() -> bool {
+    WANT_DETAILS.load() != 0
+}
+
+/// Whether a thread of the kernel runs here: it works on sockets for others.
+#[inline(always)]
+pub fn in_kernel_thread() -> bool {
+    // SAFETY: the helper has no preconditions.
+    let task = unsafe { bpf_get_current_task() };
+    Probed::load::<u32>(task as *const Sock, TASK_FLAGS.load()) & PF_KTHREAD != 0
 }
 
 /// Whether a workqueue runs here: what cleans up network namespaces. (A kernel thread alone says nothing: softirqs run

@@ -9,20 +9,25 @@
 //! ```text
 //! Record      0        8        16       32       48    52    54    56   57  58  59     60    64
 //!             | time   | object | laddr  | raddr  |netns|lport|rport|kind|old|new|family|error|cpu|
-//! FullRecord  0 … 64   64       72        80     88    92   96    112
-//!             | Record | cookie | related | value | tgid| uid | comm |
+//! FullRecord  0 … 64   64       72        80      88       96    100   104   120
+//!             | Record | cookie | related | value | cgroup | tgid| uid | comm |
 //! ```
 #![cfg_attr(target_arch = "bpf", no_std)]
+mod filter;
+
+pub use self::filter::{FILTER_VALUES, Filter, Lengths, Net, Ports};
 
 /// Version of the records below; it changes with any change of their meaning or layout.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// What a record says. The value stands in [`Record::kind`].
 pub mod kind {
     /// A full socket changed state (`sock:inet_sock_set_state`).
     pub const TRANSITION: u8 = 1;
-    /// The same, as a [`FullRecord`](crate::FullRecord): a socket connects, listens, or leaves `SYN_RECV`.
-    pub const OPENED: u8 = 2;
+    /// The same, as a [`FullRecord`](crate::FullRecord) with what is worth saying at that moment: a socket connects,
+    /// listens, leaves `SYN_RECV`, closes, or its owner shuts it down. Where it closes, `value` is the payload
+    /// received and `related` the payload sent and acknowledged, bytes.
+    pub const DETAILED: u8 = 2;
     /// A full socket met by an iterator walk; `new` is its state.
     pub const SOCKET: u8 = 3;
     /// A timewait socket met by an iterator walk; `new` is its substate, `value` the jiffies until its timer ends.
@@ -51,6 +56,10 @@ pub mod kind {
     pub const TIMER_CANCEL: u8 = 14;
     /// The timer of a mini-socket runs out.
     pub const TIMER_EXPIRE: u8 = 15;
+    /// The current task accepts, or uses, a full socket: it is its owner.
+    pub const USED: u8 = 16;
+    /// A task that an iterator walk met holds a full socket open. Only `time_ns`, `object` and the owner are filled.
+    pub const HELD: u8 = 17;
 }
 
 /// Kinds of mini-socket, in [`Record::old`] of a timer's fact: the state in which `ss` shows them.
@@ -135,7 +144,9 @@ pub struct FullRecord {
     pub related: u64,
     /// A number that belongs to the kind of fact.
     pub value: u64,
-    /// Process id (`tgid`) of the current task where that is the socket's owner, else 0.
+    /// Id of the socket's cgroup (version 2); 0 if not known.
+    pub cgroup: u64,
+    /// Process id (`tgid`) of the socket's owner, 0 where this fact does not tell.
     pub tgid: u32,
     /// User id of that task.
     pub uid: u32,
@@ -144,7 +155,7 @@ pub struct FullRecord {
 }
 
 const _: () = assert!(size_of::<Record>() == 64 && align_of::<Record>() == 8);
-const _: () = assert!(size_of::<FullRecord>() == 112 && align_of::<FullRecord>() == 8);
+const _: () = assert!(size_of::<FullRecord>() == 120 && align_of::<FullRecord>() == 8);
 
 /// Number of states that the transition matrix has room for, in each direction; a power of two above the kernel's
 /// largest state number, so that a mask bounds every index for the verifier.
@@ -161,6 +172,10 @@ pub enum Loss {
 /// Number of causes in [`Loss`].
 pub const LOSSES: usize = 1;
 
+/// Transitions that may wait on one CPU for the second program to look at them: one for each level of interrupts, and
+/// those few that it never saw because an interrupt came while it was running.
+pub const STATED: usize = 8;
+
 /// Counters of one CPU. They are exact whatever happens to the ring buffers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -171,9 +186,11 @@ pub struct Counters {
     pub lost: [u64; LOSSES],
     /// Records written; every [`WAKE_EVERY`]th wakes the reader.
     pub written: u64,
-    /// 1 while the main program runs on this CPU.
-    pub busy: u64,
-    /// Transitions that the second program stated, because an interrupt brought them while the first was running.
+    /// What the main program has stated and the second one has not looked at yet: the sockets.
+    pub stated: [u64; STATED],
+    /// And the states; 0 where there is nothing.
+    pub stated_states: [u64; STATED],
+    /// Transitions that the second program stated, because the kernel did not run the first for them.
     pub nested: u64,
 }
 
@@ -207,6 +224,12 @@ macro_rules! for_each_field {
             SK_NET = "sock_common" "skc_net.net",
             SK_PROTOCOL = "sock" "sk_protocol",
             SK_ERR = "sock" "sk_err",
+            SK_OWNED = "sock" "sk_lock.owned",
+            SK_CGROUP = "sock" "sk_cgrp_data",
+            CGROUP_NODE = "cgroup" "kn",
+            CGROUP_ID = "kernfs_node" "id",
+            TCP_BYTES_RECEIVED = "tcp_sock" "bytes_received",
+            TCP_BYTES_ACKED = "tcp_sock" "bytes_acked",
             INET_SPORT = "inet_sock" "inet_sport",
             NET_INUM = "net" "ns.inum",
             TW_SUBSTATE = "inet_timewait_sock" "tw_substate",
@@ -218,6 +241,15 @@ macro_rules! for_each_field {
             SKB_HEAD = "sk_buff" "head",
             SKB_TRANSPORT_HEADER = "sk_buff" "transport_header",
             TASK_FLAGS = "task_struct" "flags",
+            TASK_TGID = "task_struct" "tgid",
+            TASK_COMM = "task_struct" "comm",
+            TASK_CRED = "task_struct" "cred",
+            CRED_UID = "cred" "uid.val",
+            FILE_INODE = "file" "f_inode",
+            FILE_PRIVATE = "file" "private_data",
+            INODE_SUPER = "inode" "i_sb",
+            SUPER_MAGIC = "super_block" "s_magic",
+            SOCKET_SK = "socket" "sk",
         }
     };
 }
@@ -281,7 +313,7 @@ impl Record {
 }
 
 impl FullRecord {
-    /// Reads a full record from the first 112 bytes of `bytes`; `None` if there are fewer.
+    /// Reads a full record from the first 120 bytes of `bytes`; `None` if there are fewer.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
@@ -290,6 +322,7 @@ impl FullRecord {
             cookie: reader.u64()?,
             related: reader.u64()?,
             value: reader.u64()?,
+            cgroup: reader.u64()?,
             tgid: reader.u32()?,
             uid: reader.u32()?,
             comm: reader.take()?,

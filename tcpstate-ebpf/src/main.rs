@@ -5,6 +5,9 @@
 //! | `inet_sock_set_state` | BTF tracepoint `sock:inet_sock_set_state` | every transition of a full TCP socket |
 //! | `nested_set_state` | the same | those that interrupt the program above |
 //! | `walk_tcp` | iterator `tcp` | the sockets that exist in a network namespace |
+//! | `walk_files` | iterator `task_file` | which process holds which socket open |
+//! | `socket_accepted`, `socket_accepted_4` | function exit | who accepts a socket |
+//! | `socket_received` | BTF tracepoint | who uses a socket |
 //! | `timewait_created`, `_scheduled`, `_ended` | function entries | the life of timewait sockets |
 //! | `timewait_segment`, `_timer`, `_descheduled` | function entries | why they end |
 //! | `timewait_allocated` | function exit | that none was made |
@@ -30,6 +33,8 @@ mod counters;
 #[cfg(target_arch = "bpf")]
 mod fields;
 #[cfg(target_arch = "bpf")]
+mod owner;
+#[cfg(target_arch = "bpf")]
 mod programs;
 #[cfg(target_arch = "bpf")]
 mod request;
@@ -43,6 +48,8 @@ mod timer;
 mod timewait;
 #[cfg(target_arch = "bpf")]
 mod transition;
+#[cfg(target_arch = "bpf")]
+mod wanted;
 
 /// The host builds this target with the workspace, for lints and documentation; it has nothing to run there.
 #[cfg(not(target_arch = "bpf"))]

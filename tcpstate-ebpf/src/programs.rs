@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use tcpstate_ebpf::kind;
 
-use crate::{fields::Sock, request, sockets, timer, timewait, transition};
+use crate::{fields::Sock, owner, request, sockets, timer, timewait, transition};
 
 /// `sock:inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`.
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -33,6 +33,35 @@ pub fn nested_set_state(ctx: BtfTracePointContext) -> i32 {
 #[unsafe(link_section = "iter/tcp")]
 pub extern "C" fn walk_tcp(ctx: *const sockets::IterContext) -> i32 {
     sockets::visit(ctx);
+    0
+}
+
+/// `iter/task_file`: called for each open file of each process, and once more at the end.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+pub extern "C" fn walk_files(ctx: *const owner::FileContext) -> i32 {
+    owner::held(ctx);
+    0
+}
+
+/// `tcp:tcp_rcv_space_adjust(sk)`: a task has received from a socket.
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
+    owner::received(ctx.arg(0));
+    0
+}
+
+/// `inet_csk_accept(sk, arg)`, which returns the socket that was accepted; from 6.10.
+#[fexit]
+pub fn socket_accepted(ctx: FExitContext) -> i32 {
+    owner::accepted(ctx.arg(2));
+    0
+}
+
+/// `inet_csk_accept(sk, flags, err, kern)`, before.
+#[fexit]
+pub fn socket_accepted_4(ctx: FExitContext) -> i32 {
+    owner::accepted(ctx.arg(4));
     0
 }
 

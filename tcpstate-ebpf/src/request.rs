@@ -4,7 +4,7 @@ use tcpstate_ebpf::{FullRecord, Record, cause, kind};
 use crate::{
     cause as causes, counters,
     fields::{Sock, Timer, Typed, tcp_flags},
-    ring,
+    ring, wanted,
 };
 
 /// `RST` in the flags of a TCP header.
@@ -13,6 +13,9 @@ const RST: u8 = 0x04;
 /// One enters the listen queue. Its fields are complete.
 #[inline(always)]
 pub fn added(request: *const Sock) {
+    if !wanted::admits::<Typed>(request) {
+        return;
+    }
     let Some(counters) = counters::this_cpu() else {
         return;
     };
@@ -54,6 +57,9 @@ pub fn aborted(sk: *const Sock) {
 /// It is gone.
 #[inline(always)]
 pub fn ended(request: *const Sock) {
+    if !wanted::admits::<Typed>(request) {
+        return;
+    }
     let Some(counters) = counters::this_cpu() else {
         return;
     };

@@ -17,8 +17,8 @@ pub struct IterContext {
 
 /// `struct bpf_iter_meta`.
 #[repr(C)]
-struct IterMeta {
-    seq: *mut aya_ebpf::bindings::seq_file,
+pub struct IterMeta {
+    pub seq: *mut aya_ebpf::bindings::seq_file,
 }
 
 /// `TCP_TIME_WAIT`, the state of every timewait socket.
@@ -47,7 +47,10 @@ pub fn visit(ctx: *const IterContext) {
             full.related = Sock::listener::<Typed>(sk);
             ring::record::<Typed>(sk, kind::REQUEST, 0, 0)
         }
-        state => ring::record::<Typed>(sk, kind::SOCKET, 0, state),
+        state => {
+            full.cgroup = Sock::cgroup(sk);
+            ring::record::<Typed>(sk, kind::SOCKET, 0, state)
+        }
     };
     // SAFETY: `seq` is the iterator's own; the data lies on this program's stack. An overflow makes the kernel
     // grow its buffer and call again, so the result needs no look.

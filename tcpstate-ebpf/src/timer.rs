@@ -6,7 +6,7 @@ use crate::{
     fields::{
         Probed, REQ_TIMER_HANDLER, Sock, TW_TIMER_HANDLER, Timer, Typed, in_worker, tcp_flags,
     },
-    ring,
+    ring, wanted,
 };
 
 /// `TCP_TIME_WAIT`, the state of every timewait socket.
@@ -34,6 +34,9 @@ pub fn observe(timer: *const Sock, kind: u8) {
 
 #[inline(always)]
 fn emit(object: *const Sock, timer: *const Sock, kind: u8, of: u8, substate: u8) {
+    if !wanted::admits::<Probed>(object) {
+        return;
+    }
     let Some(counters) = counters::this_cpu() else {
         return;
     };
@@ -56,7 +59,7 @@ fn emit(object: *const Sock, timer: *const Sock, kind: u8, of: u8, substate: u8)
 /// The kernel frees a segment that socket `sk` has looked at: every segment for a timewait socket ends here.
 #[inline(always)]
 pub fn segment_freed(skb: *const Sock, sk: *const Sock) {
-    if sk.is_null() || Sock::state(sk) != TIME_WAIT {
+    if sk.is_null() || Sock::state(sk) != TIME_WAIT || !wanted::admits::<Typed>(sk) {
         return;
     }
     let Some(counters) = counters::this_cpu() else {

@@ -4,7 +4,7 @@ use tcpstate_ebpf::{Record, cause, kind};
 use crate::{
     cause as causes, counters,
     fields::{Access, Probed, Sock, Timer, Typed, header_flags, in_worker},
-    ring,
+    ring, wanted,
 };
 
 /// `TCP_FIN_WAIT2`
@@ -70,6 +70,9 @@ pub fn ended(tw: *const Sock) {
 /// None is made for the full socket `sk`.
 #[inline(always)]
 pub fn overflow(sk: *const Sock) {
+    if !wanted::admits_step(sk, Sock::state(sk)) {
+        return;
+    }
     let Some(counters) = counters::this_cpu() else {
         return;
     };
@@ -80,6 +83,9 @@ pub fn overflow(sk: *const Sock) {
 
 #[inline(always)]
 fn emit<A: Access>(tw: *const Sock, kind: u8, old: u8) {
+    if !wanted::admits::<Typed>(tw) {
+        return;
+    }
     let Some(counters) = counters::this_cpu() else {
         return;
     };

@@ -1,71 +1,101 @@
 //! Transitions of full sockets.
-use aya_ebpf::{
-    EbpfContext,
-    helpers::{bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid},
-};
+use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
 use tcpstate_ebpf::{Counters, FullRecord, Record, kind};
 
 use crate::{
     counters,
-    fields::{Sock, Typed},
-    ring,
+    fields::{Sock, Typed, want_details},
+    owner, ring, wanted,
 };
 
+/// `TCP_ESTABLISHED`
+const ESTABLISHED: u8 = 1;
 /// `TCP_SYN_SENT`
 const SYN_SENT: u8 = 2;
 /// `TCP_SYN_RECV`
 const SYN_RECV: u8 = 3;
+/// `TCP_FIN_WAIT1`
+const FIN_WAIT1: u8 = 4;
 /// `TCP_CLOSE`
 const CLOSE: u8 = 7;
+/// `TCP_CLOSE_WAIT`
+const CLOSE_WAIT: u8 = 8;
+/// `TCP_LAST_ACK`
+const LAST_ACK: u8 = 9;
 /// `TCP_LISTEN`
 const LISTEN: u8 = 10;
 
 /// Counts the transition and delivers it. Runs before the kernel stores the new state.
 #[inline(always)]
 pub fn observe<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
-    if !Sock::is_tcp(sk) {
+    if !Sock::is_tcp::<Typed>(sk) {
         return;
     }
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    counters::set_busy(counters, 1);
     state(ctx, counters, sk, old, new);
-    counters::set_busy(counters, 0);
+    counters::has_stated(counters, sk, states(old, new));
 }
 
-/// From 6.1 the kernel does not run a program inside itself: a transition in an interrupt that hits the main program
-/// would go unseen. This second program of the tracepoint runs after the first, and takes over in that case only.
+/// From 6.1 the kernel does not run a program inside itself: a transition in an interrupt that hits the main program,
+/// or what leads into it, would go unseen. This second program of the tracepoint runs after the first, and takes over what
+/// that has not stated.
 #[inline(always)]
 pub fn observe_nested<C: EbpfContext>(ctx: &C, sk: *const Sock, old: u8, new: u8) {
+    if !Sock::is_tcp::<Typed>(sk) {
+        return;
+    }
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    if counters::is_busy(counters) && Sock::is_tcp(sk) {
+    if !counters::was_stated(counters, sk, states(old, new)) {
         counters::nested(counters);
         state(ctx, counters, sk, old, new);
     }
+}
+
+/// Both states as one number, never 0.
+#[inline(always)]
+fn states(old: u8, new: u8) -> u64 {
+    u64::from(old) << 8 | u64::from(new) | 1 << 16
 }
 
 #[inline(always)]
 fn state<C: EbpfContext>(ctx: &C, counters: *mut Counters, sk: *const Sock, old: u8, new: u8) {
     counters::transition(counters, old, new);
     debug!(ctx, "state {} -> {}", old, new);
-    // Only these two run in the task that owns the socket; elsewhere the current task is whoever took the interrupt.
-    let by_owner = old == CLOSE && (new == SYN_SENT || new == LISTEN);
+    if !wanted::admits_step(sk, old) {
+        return;
+    }
+    // These two run in the task that owns the socket.
+    let opened = old == CLOSE && (new == SYN_SENT || new == LISTEN);
+    // So do these, where a task holds the lock: no segment has such an effect. (Other ends come with segments, which
+    // whoever looks at the socket, as `ss -i` does, may have to process when it gives the lock back.) Whoever destroys
+    // another's socket leaves an error, but on a listener.
+    let thrown_away = new == CLOSE && (old == SYN_SENT || old == ESTABLISHED || old == CLOSE_WAIT);
+    let shut = want_details()
+        && (new == FIN_WAIT1 || new == LAST_ACK || thrown_away)
+        && Sock::is_owned(sk)
+        && Sock::error(sk) == 0;
+    let closed = want_details() && new == CLOSE;
     // Leaving SYN_RECV is the first moment at which an accepted socket has its own tuple and cookie on every kernel.
-    if by_owner || old == SYN_RECV {
+    if opened || shut || closed || old == SYN_RECV {
         ring::emit::<FullRecord>(counters, |entry| {
             let mut full = FullRecord {
-                record: record(sk, kind::OPENED, old, new),
-                cookie: Sock::cookie(sk),
+                record: record(sk, kind::DETAILED, old, new),
                 ..FullRecord::default()
             };
-            if by_owner {
-                full.tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-                full.uid = bpf_get_current_uid_gid() as u32;
-                full.comm = bpf_get_current_comm().unwrap_or_default();
+            if opened || old == SYN_RECV {
+                full.cookie = Sock::cookie(sk);
+                full.cgroup = Sock::cgroup(sk);
+            }
+            if closed {
+                (full.value, full.related) = Sock::payload(sk);
+            }
+            if opened || shut {
+                owner::fill(&mut full);
             }
             entry.write(full);
         });

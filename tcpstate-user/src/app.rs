@@ -22,8 +22,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     show_messages(cli.verbose);
     match cli.command {
         Command::Trace(args) => args.run(cli.verbose),
+        Command::Life(args) => args.run(cli.verbose),
+        Command::Top(args) => args.run(cli.verbose),
         Command::Hist(args) => args.run(cli.verbose),
+        Command::Record(args) => args.run(cli.verbose),
+        Command::Report(args) => args.run(cli.verbose),
         Command::Count(args) => args.run(cli.verbose),
+        Command::Serve(args) => args.run(cli.verbose),
         Command::Doctor(args) => args.run(cli.verbose),
     }
 }

@@ -2,11 +2,18 @@
 pub mod count;
 pub mod doctor;
 pub mod event;
+pub mod format;
 pub mod hist;
+pub mod life;
+pub mod record;
+pub mod report;
+pub mod serve;
+pub mod source;
+pub mod top;
 pub mod trace;
 mod value;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
 /// TCP state transitions, live counts and dwell times, as they really are
 #[derive(Debug, Parser)]
@@ -25,10 +32,25 @@ pub struct Cli {
 pub enum Command {
     /// A line for every transition, as it happens
     Trace(trace::Args),
+    /// A line for every connection that has ended
+    Life(life::Args),
+    /// States, rates, dwell times and the oldest sockets, live in the terminal
+    Top(top::Args),
     /// How long sockets stay in each state
     Hist(hist::Args),
+    /// Transitions into a file, for '--from' and for other people's tools
+    Record(record::Args),
+    /// One HTML page of a whole measurement
+    Report(report::Args),
     /// Sockets by state, right now
     Count(count::Args),
+    /// Serve the numbers to Prometheus
+    Serve(serve::Args),
     /// Can this host run it, and how well
     Doctor(doctor::Args),
+}
+
+/// Ends the program for bad usage, as clap does.
+fn usage(why: &str) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, why).exit()
 }

@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, FullRecord, Record, cause, kind, mini};
 
 use crate::{
-    fact::{Cause, Fact, FactKind, Opened, TimerEvent, TimerFact},
-    tcp::{Comm, Owner, OwnerSource, TIMEWAIT_LEN_NS, TcpState, Tuple},
+    fact::{Cause, Details, Fact, FactKind, TimerEvent, TimerFact},
+    tcp::{Bytes, Comm, Owner, OwnerSource, TIMEWAIT_LEN_NS, TcpState, Tuple},
 };
 
 #[cfg(test)]
@@ -26,6 +26,9 @@ pub enum DecodeError {
     /// Neither IPv4 nor IPv6.
     #[error("address family {0} is unknown")]
     Family(u8),
+    /// An owner without a process id.
+    #[error("an owner without a process id")]
+    Nobody,
 }
 
 /// Decodes one record of a kernel whose timers count in jiffies of `tick_ns`.
@@ -39,7 +42,7 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
     let substate = || state(record.new);
     let kind = match record.kind {
         kind::TRANSITION => transition(&record, None)?,
-        kind::OPENED => transition(&record, Some(opened(&full()?)))?,
+        kind::DETAILED => transition(&record, Some(details(&full()?)))?,
         kind::SOCKET => exists(state(record.new)?, &full()?, None),
         kind::TIMEWAIT => {
             let full = full()?;
@@ -79,6 +82,14 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
         kind::TIMER_START => timer(TimerEvent::Start, &full()?, tick_ns)?,
         kind::TIMER_CANCEL => timer(TimerEvent::Cancel, &full()?, tick_ns)?,
         kind::TIMER_EXPIRE => timer(TimerEvent::Expire, &full()?, tick_ns)?,
+        kind::USED => {
+            let owner = owner(&full()?, OwnerSource::Accept).ok_or(DecodeError::Nobody)?;
+            FactKind::Used { owner }
+        }
+        kind::HELD => {
+            let owner = owner(&full()?, OwnerSource::Snapshot).ok_or(DecodeError::Nobody)?;
+            FactKind::Held { owner }
+        }
         unknown => return Err(DecodeError::Kind(unknown)),
     };
     Ok(Fact {
@@ -111,15 +122,16 @@ fn exists(state: TcpState, full: &FullRecord, since_ns: Option<u64>) -> FactKind
         state,
         cookie: full.cookie,
         since_ns,
+        cgroup: cgroup(full),
     }
 }
 
-fn transition(record: &Record, opened: Option<Opened>) -> Result<FactKind, DecodeError> {
+fn transition(record: &Record, details: Option<Details>) -> Result<FactKind, DecodeError> {
     Ok(FactKind::Transition {
         old: state(record.old)?,
         new: state(record.new)?,
         error: record.error,
-        opened,
+        details,
     })
 }
 
@@ -157,21 +169,40 @@ fn why(number: u8) -> Cause {
     }
 }
 
-fn opened(full: &FullRecord) -> Opened {
-    // Process 0 is the idle task, which owns no socket: the programs leave 0 where the task is not the owner.
-    let owner = (full.tgid != 0).then(|| Owner {
+fn details(full: &FullRecord) -> Details {
+    let record = &full.record;
+    let source = match (
+        TcpState::from_kernel(record.old),
+        TcpState::from_kernel(record.new),
+    ) {
+        (_, Some(TcpState::Listen)) => OwnerSource::Listen,
+        (Some(TcpState::Close), _) => OwnerSource::Connect,
+        _ => OwnerSource::Accept,
+    };
+    Details {
+        cookie: full.cookie,
+        owner: owner(full, source),
+        cgroup: cgroup(full),
+        bytes: (TcpState::from_kernel(record.new) == Some(TcpState::Close)).then_some(Bytes {
+            sent: full.related,
+            received: full.value,
+        }),
+    }
+}
+
+/// The owner that a record names. Process 0 is the idle task, which owns no socket: the programs leave 0 where they do
+/// not know.
+fn owner(full: &FullRecord, source: OwnerSource) -> Option<Owner> {
+    (full.tgid != 0).then_some(Owner {
         pid: full.tgid,
         uid: full.uid,
         comm: Comm(full.comm),
-        source: match TcpState::from_kernel(full.record.new) {
-            Some(TcpState::Listen) => OwnerSource::Listen,
-            _ => OwnerSource::Connect,
-        },
-    });
-    Opened {
-        cookie: full.cookie,
-        owner,
-    }
+        source,
+    })
+}
+
+fn cgroup(full: &FullRecord) -> Option<u64> {
+    (full.cgroup != 0).then_some(full.cgroup)
 }
 
 fn tuple(record: &Record) -> Result<Tuple, DecodeError> {

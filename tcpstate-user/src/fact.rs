@@ -1,5 +1,5 @@
 //! Facts: what the kernel said, decoded and typed, before any opinion about it.
-use crate::tcp::{Owner, TcpState, Tuple};
+use crate::tcp::{Bytes, Owner, TcpState, Tuple};
 
 /// One fact about one kernel object.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +18,18 @@ pub struct Fact {
     pub kind: FactKind,
 }
 
+impl Fact {
+    /// The cgroup that it tells of.
+    #[must_use]
+    pub fn cgroup(&self) -> Option<u64> {
+        match self.kind {
+            FactKind::Transition { details, .. } => details?.cgroup,
+            FactKind::Exists { cgroup, .. } => cgroup,
+            _ => None,
+        }
+    }
+}
+
 /// What a fact says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FactKind {
@@ -29,8 +41,8 @@ pub enum FactKind {
         new: TcpState,
         /// Pending error of the socket, an errno; 0 if none.
         error: u16,
-        /// What is said only when a socket connects, listens, or leaves `SYN_RECV`.
-        opened: Option<Opened>,
+        /// What is said only when a socket connects, listens, leaves `SYN_RECV`, is shut down or closes.
+        details: Option<Details>,
     },
     /// A socket exists, as a walk over the kernel's tables found.
     Exists {
@@ -40,6 +52,18 @@ pub enum FactKind {
         cookie: u64,
         /// When it entered that state, where its timer tells, monotonic, ns.
         since_ns: Option<u64>,
+        /// Id of its cgroup, where it has one of its own.
+        cgroup: Option<u64>,
+    },
+    /// A task accepts a full socket, or uses it.
+    Used {
+        /// The task.
+        owner: Owner,
+    },
+    /// A task holds a full socket open, as a walk over the open files found.
+    Held {
+        /// The task.
+        owner: Owner,
     },
     /// A timewait socket takes over from the full socket with the same tuple, which closes right after.
     TimewaitCreated {
@@ -133,11 +157,15 @@ pub enum Cause {
     Unreachable,
 }
 
-/// What the kernel says once in a socket's life.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Opened {
+/// What the kernel says at a few moments of a socket's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Details {
     /// Socket cookie; 0 if none.
     pub cookie: u64,
-    /// The task that connects or listens.
+    /// The task that connects, listens, or shuts the socket down.
     pub owner: Option<Owner>,
+    /// Id of its cgroup, where this fact tells.
+    pub cgroup: Option<u64>,
+    /// Payload that it has carried, where it closes.
+    pub bytes: Option<Bytes>,
 }

@@ -1,13 +1,20 @@
 //! `tcpstate`: TCP state transitions, live counts and dwell times of a Linux host.
 //!
 //! Data takes one way: source → decode → tracker → sinks and views; `docs/architecture.md` draws it.
+pub mod about;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod decode;
+pub mod doctor;
+pub mod dwell;
 pub mod fact;
+pub mod life;
 pub mod netns;
+pub mod places;
+pub mod recording;
 pub mod session;
+pub mod shown;
 pub mod sink;
 pub mod sockdiag;
 pub mod source;

@@ -1,6 +1,8 @@
 //! A live measurement from start to end: facts from the source through the tracker to one view, until time, a signal,
 //! the view or the reader ends it; then the summary.
-use std::{ops::ControlFlow, time::Duration};
+mod replay;
+
+use std::{future::poll_fn, ops::ControlFlow, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -9,16 +11,21 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
+pub use self::replay::{Replay, replay};
 use crate::{
+    about::About,
     clock,
     fact::Fact,
     netns::{self, Found},
+    places::{CgroupFilter, Places},
+    shown::Shown,
     sink::Output,
     source::{
         Lost, Source as _,
         kernel::{self, KernelSource, Tier, Walked},
     },
     summary::{Summary, Tally},
+    tcp::Transition,
     tracker::{self, Tracker},
     view::{Moment, View},
 };
@@ -35,6 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// The tracker's part.
     pub tracker: tracker::Config,
+    /// Cgroups whose connections are followed; all if empty.
+    pub cgroups: Vec<CgroupFilter>,
+    /// Which of their transitions the view gets.
+    pub shown: Shown,
     /// The kernel side's part.
     pub kernel: kernel::Config,
     /// End after this long.
@@ -52,11 +63,15 @@ pub struct Settings {
 /// # Errors
 /// The kernel side cannot be set up, or the output cannot be written.
 pub fn run(settings: &Settings, view: &mut dyn View) -> anyhow::Result<()> {
+    runtime()?.block_on(async { Session::start(settings, view)?.run().await })
+}
+
+/// What waits for everything, on one thread.
+pub(crate) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .context("starting the runtime")?
-        .block_on(async { Session::start(settings, view)?.run().await })
+        .context("starting the runtime")
 }
 
 /// Why a measurement ended.
@@ -77,6 +92,7 @@ struct Session<'a> {
     tracker: Tracker,
     tally: Tally,
     output: Output,
+    places: Places,
     facts: Vec<Fact>,
     /// Facts that the source had lost when we last looked.
     facts_lost: u64,
@@ -87,13 +103,7 @@ struct Session<'a> {
 
 impl<'a> Session<'a> {
     fn start(settings: &'a Settings, view: &'a mut dyn View) -> anyhow::Result<Self> {
-        let signals = [
-            SignalKind::interrupt(),
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-        ];
-        let [interrupt, terminate, hangup] = signals.map(signal);
-        let signals = [interrupt?, terminate?, hangup?];
+        let signals = signals()?;
         let source = KernelSource::start(settings.kernel)?;
         let start_ns = clock::monotonic_ns();
         Ok(Self {
@@ -104,6 +114,7 @@ impl<'a> Session<'a> {
             tracker: Tracker::new(settings.tracker.clone()),
             tally: Tally::default(),
             output: Output::stdout().context("starting the output thread")?,
+            places: Places::of_host(),
             facts: Vec::new(),
             facts_lost: 0,
             start_ns,
@@ -115,6 +126,9 @@ impl<'a> Session<'a> {
     async fn run(mut self) -> anyhow::Result<()> {
         self.view.begin(&mut self.output);
         self.take_up().await?;
+        let about = About::here(self.source.plan().tier.to_string(), self.start_ns);
+        let (view, mut moment, _) = self.parts()?;
+        view.ready(&about, &mut moment);
         let end = self.measure().await?;
         self.finish(&end).await
     }
@@ -139,13 +153,14 @@ impl<'a> Session<'a> {
                 () = stopped(&mut self.signals) => return Ok(End::Signal),
                 () = at(deadline) => return Ok(End::Done),
                 () = tick(&mut shows) => true,
+                () = poll_fn(|cx| self.view.poll_wish(cx)) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
                 step = self.walking.step() => { self.walk_on(step?)?; false }
                 _ = fetch.tick() => false,
                 ready = self.source.ready() => { ready?; false }
             };
             self.advance()?;
-            if show && self.show().is_break() {
+            if show && self.show()?.is_break() {
                 return Ok(End::Done);
             }
             self.output.flush();
@@ -157,7 +172,24 @@ impl<'a> Session<'a> {
 
     /// Takes up the sockets that exist, and says that everything from now on is seen.
     async fn take_up(&mut self) -> anyhow::Result<()> {
+        let report = self.walk().await?;
+        if !self.settings.quiet {
+            eprintln!(
+                "tcpstate: ready: {}",
+                ready(self.source.plan().tier, &report)
+            );
+        }
+        Ok(())
+    }
+
+    /// Walks over the kernel's socket tables from start to end, after the walk that is under way, if there is one.
+    async fn walk(&mut self) -> anyhow::Result<Walked> {
+        self.finish_walk().await?;
         self.look_around();
+        self.finish_walk().await
+    }
+
+    async fn finish_walk(&mut self) -> anyhow::Result<Walked> {
         let mut report = Walked::default();
         while !matches!(self.walking, Walking::Idle) {
             if !matches!(self.walking, Walking::Merging(_)) {
@@ -169,18 +201,13 @@ impl<'a> Session<'a> {
             }
             self.advance()?;
         }
-        if !self.settings.quiet {
-            eprintln!(
-                "tcpstate: ready: {}",
-                ready(self.source.plan().tier, &report)
-            );
-        }
-        Ok(())
+        Ok(report)
     }
 
     /// Begins a walk over the kernel's socket tables, unless one is under way.
     fn look_around(&mut self) {
         if matches!(self.walking, Walking::Idle) {
+            self.places.names();
             self.walking = Walking::Looking(tokio::task::spawn_blocking(netns::all));
         }
     }
@@ -217,104 +244,123 @@ impl<'a> Session<'a> {
         self.now_ns = self.source.drain(&mut self.facts)?;
         self.notice_loss()?;
         self.apply();
-        self.tracker.tick(self.now_ns);
+        let now_ns = self.now_ns;
+        self.give(|tracker, out| tracker.tick(now_ns, out));
         if let Walking::Merging(walked) = &self.walking
-            && self.now_ns >= walked.end_ns
+            && now_ns >= walked.end_ns
+            && let Walking::Merging(walked) = std::mem::replace(&mut self.walking, Walking::Idle)
         {
-            self.tracker.walk_ends(walked.start_ns, &walked.namespaces);
-            self.walking = Walking::Idle;
+            self.give(|tracker, out| {
+                tracker.walk_ends(walked.start_ns, &walked.namespaces, out);
+            });
         }
         Ok(())
     }
 
     fn apply(&mut self) {
-        let Self {
-            view,
-            tracker,
-            tally,
-            output,
-            facts,
-            ..
-        } = self;
+        let mut facts = std::mem::take(&mut self.facts);
         for fact in facts.drain(..) {
-            tracker.apply(&fact, &mut |transition| {
-                if view.transition(tally.total(), transition, output) {
-                    tally.count(transition);
-                }
-            });
+            if let Some(cgroup) = fact.cgroup()
+                && !self.settings.cgroups.is_empty()
+            {
+                self.place(cgroup);
+            }
+            self.give(|tracker, out| tracker.apply(&fact, out));
+        }
+        self.facts = facts;
+    }
+
+    /// Tells the tracker whether a cgroup is one of those that are followed.
+    fn place(&mut self, cgroup: u64) {
+        let mut filters = self.settings.cgroups.iter();
+        if filters.any(|filter| filter.holds(cgroup, &mut self.places)) {
+            self.tracker.follow_cgroup(cgroup);
         }
     }
 
-    fn show(&mut self) -> ControlFlow<()> {
-        let mut moment = Moment {
-            tracker: &mut self.tracker,
-            start_ns: self.start_ns,
-            now_ns: self.now_ns,
-        };
-        self.view.interval(&mut moment, &mut self.output)
-    }
-
-    async fn finish(mut self, end: &End) -> anyhow::Result<()> {
-        self.source.stop(&mut self.facts)?;
-        self.apply();
-        self.now_ns = clock::monotonic_ns();
+    /// Has the tracker do something, and gives the transitions that come of it to the view.
+    fn give(&mut self, act: impl FnOnce(&mut Tracker, &mut dyn FnMut(&Transition))) {
         let Self {
+            settings,
             view,
             tracker,
             tally,
             output,
-            start_ns,
-            now_ns,
+            places,
             ..
-        } = &mut self;
-        tracker.finish(&mut |transition| {
-            if view.transition(tally.total(), transition, output) {
-                tally.count(transition);
+        } = self;
+        act(tracker, &mut |transition| {
+            if !settings.shown.passes(transition) {
+                return;
+            }
+            let mut transition = *transition;
+            transition.container = transition
+                .cgroup
+                .and_then(|cgroup| places.container(cgroup));
+            if view.transition(tally.total(), &transition, output) {
+                tally.count(&transition);
             }
         });
-        let mut moment = Moment {
-            tracker,
-            start_ns: *start_ns,
-            now_ns: *now_ns,
+    }
+
+    /// The view, what it may look at, and where it may write.
+    fn parts(&mut self) -> anyhow::Result<(&mut dyn View, Moment<'_>, &mut Output)> {
+        let moment = Moment {
+            lost: self.lost()?,
+            programs: self.source.program_runs()?,
+            tracker: &self.tracker,
+            places: &mut self.places,
+            start_ns: self.start_ns,
+            now_ns: self.now_ns,
         };
+        Ok((&mut *self.view, moment, &mut self.output))
+    }
+
+    fn show(&mut self) -> anyhow::Result<ControlFlow<()>> {
+        let (view, mut moment, output) = self.parts()?;
+        Ok(view.interval(&mut moment, output))
+    }
+
+    async fn finish(mut self, end: &End) -> anyhow::Result<()> {
+        if self.view.shows_holders() {
+            self.walk().await?; // what is said about a process must be true now
+        }
+        self.source.stop(&mut self.facts)?;
+        self.apply();
+        self.now_ns = clock::monotonic_ns();
+        self.give(|tracker, out| tracker.finish(out));
+        let (view, mut moment, output) = self.parts()?;
         view.finish(&mut moment, output);
         if self.settings.summary {
             let summary = self.summary()?;
             self.output.line(|line| summary.json_line(line));
         }
-        let patience = match end {
-            End::Done => None,
-            End::Signal | End::ReaderGone => Some(tokio::time::Instant::now() + PATIENCE),
-        };
-        while !self
-            .output
-            .finished()
-            .context("writing to standard output")?
-        {
-            tokio::select! {
-                () = at(patience) => { self.output.abandon(); break }
-                () = stopped(&mut self.signals) => { self.output.abandon(); break }
-                () = sleep(WRITTEN_EVERY) => {}
-            }
-        }
+        write_out(&mut self.output, end, &mut self.signals).await?;
         eprintln!("tcpstate: {}", self.summary()?);
         Ok(())
     }
 
-    fn summary(&mut self) -> anyhow::Result<Summary> {
-        let lost = Lost {
+    /// What was lost so far, wherever it was.
+    fn lost(&mut self) -> anyhow::Result<Lost> {
+        Ok(Lost {
             table_full: self.tracker.table_full(),
             missed_start: self.tracker.missed_start(),
-            writer_slow: self.output.dropped(),
+            writer_slow: self.output.dropped() + self.view.dropped(),
             ..self.source.lost()?
-        };
+        })
+    }
+
+    fn summary(&mut self) -> anyhow::Result<Summary> {
         Ok(Summary {
             tally: self.tally.clone(),
-            counted: self.source.counted()?,
-            lost,
+            counted: Some(self.source.counted()?),
+            lost: self.lost()?,
             tracked: self.tracker.tracked(),
             cpu_seconds: crate::summary::cpu_seconds(),
-            bpf_seconds: self.source.bpf_seconds()?,
+            bpf_seconds: self.source.program_runs()?.map(|programs| {
+                let total: Duration = programs.iter().map(|program| program.time).sum();
+                total.as_secs_f64()
+            }),
         })
     }
 }
@@ -365,6 +411,35 @@ fn ready(tier: Tier, walked: &Walked) -> String {
         );
     }
     text
+}
+
+/// Waits until all output is written; after a signal, for a reader who takes nothing, not for long.
+async fn write_out(
+    output: &mut Output,
+    end: &End,
+    signals: &mut [Signal; 3],
+) -> anyhow::Result<()> {
+    let patience = match end {
+        End::Done => None,
+        End::Signal | End::ReaderGone => Some(tokio::time::Instant::now() + PATIENCE),
+    };
+    while !output.finished().context("writing to standard output")? {
+        tokio::select! {
+            () = at(patience) => { output.abandon(); break }
+            () = stopped(signals) => { output.abandon(); break }
+            () = sleep(WRITTEN_EVERY) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The signals that ask for the end, from now on.
+fn signals() -> std::io::Result<[Signal; 3]> {
+    Ok([
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ])
 }
 
 /// Waits for a signal that asks for the end.

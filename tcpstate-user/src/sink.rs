@@ -1,11 +1,14 @@
 //! Sinks: one transition, one line. Each format is a small file; all write into the same [`Output`].
 pub mod csv;
+mod file;
+pub mod hdr;
+pub mod journal;
 pub mod json;
 pub mod output;
 pub mod text;
 mod time;
 
-pub use self::{output::Output, time::WallClock};
+pub use self::{file::NewFile, output::Output, time::WallClock};
 use crate::tcp::Transition;
 
 /// A format for lines of transitions.

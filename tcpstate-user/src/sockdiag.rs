@@ -15,6 +15,8 @@ use netlink_packet_sock_diag::inet::{InetResponseHeader, Timer};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use nix::libc;
 
+pub mod each;
+
 use crate::tcp::TcpState;
 
 /// Sockets in each live state. Invariant: `CLOSE` is the absence of a socket and always counts 0.
@@ -93,8 +95,13 @@ const TIME_WAIT: u32 = 1 << TcpState::TimeWait as u32;
 /// Counts the TCP sockets, IPv4 and IPv6, of the calling thread's network namespace by state.
 pub fn count_current() -> Result<StateCounts, CountError> {
     let mut buffer = vec![0; BUFFER_BYTES];
+    consistent(|| count_once(&mut buffer))
+}
+
+/// Repeats a dump that changes have interrupted.
+fn consistent<T>(mut dump: impl FnMut() -> Result<T, CountError>) -> Result<T, CountError> {
     for _ in 0..ATTEMPTS {
-        match count_once(&mut buffer) {
+        match dump() {
             Err(CountError::Interrupted) => {}
             result => return result,
         }
@@ -109,9 +116,9 @@ fn count_once(buffer: &mut [u8]) -> Result<StateCounts, CountError> {
         .as_deref()
         .and_then(minisockets);
     let Some(minisockets) = minisockets else {
-        return Ok(dump(LIVE_STATES, buffer)?.counts); // slower, and as true
+        return Ok(tally(LIVE_STATES, buffer)?.counts); // slower, and as true
     };
-    let mut tally = dump(LIVE_STATES & !TIME_WAIT, buffer)?;
+    let mut tally = tally(LIVE_STATES & !TIME_WAIT, buffer)?;
     tally.counts.add(
         TcpState::TimeWait,
         minisockets.saturating_sub(tally.fin_wait2_minisockets),
@@ -137,19 +144,29 @@ struct Tally {
     fin_wait2_minisockets: u64,
 }
 
+fn tally(states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
+    let mut tally = Tally::default();
+    dump(&request(states, 0), buffer, &mut |payload| {
+        count(payload, &mut tally)
+    })?;
+    Ok(tally)
+}
+
+/// Takes the payload of the message about one socket.
+type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), CountError>;
+
 /// One dump, on a socket of its own: what an abandoned one left unread goes with it.
-fn dump(states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
+fn dump(request: &[u8], buffer: &mut [u8], take: Take<'_>) -> Result<(), CountError> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(CountError::Socket)?;
     socket.bind_auto().map_err(CountError::Socket)?;
     // Connected to the kernel, so that no other process can answer in its place.
     socket
         .connect(&SocketAddr::new(0, 0))
         .map_err(CountError::Socket)?;
-    retry_interrupted(|| socket.send(&request(states), 0)).map_err(CountError::Socket)?;
+    retry_interrupted(|| socket.send(request, 0)).map_err(CountError::Socket)?;
 
-    let mut tally = Tally::default();
-    while receive(&socket, buffer, &mut tally)? == Progress::More {}
-    Ok(tally)
+    while receive(&socket, buffer, take)? == Progress::More {}
+    Ok(())
 }
 
 const SEQUENCE: u32 = 1;
@@ -158,9 +175,11 @@ const SEQUENCE: u32 = 1;
 /// both address families in one pass (`inet_diag_dump_compat`), where `SOCK_DIAG_BY_FAMILY` walks all sockets for each.
 const TCPDIAG_GETSOCK: u16 = 18;
 
-/// The dump request: a netlink header (16 bytes) and `struct inet_diag_req` (60 bytes), zero but for `idiag_states`.
-fn request(states: u32) -> [u8; 76] {
+/// The dump request: a netlink header (16 bytes) and `struct inet_diag_req` (60 bytes), zero but for `idiag_states` and
+/// `idiag_ext`, the attributes asked for.
+fn request(states: u32, attributes: u8) -> [u8; 76] {
     let mut bytes = [0; 76];
+    bytes[19] = attributes;
     bytes[68..72].copy_from_slice(&states.to_ne_bytes());
     let mut header = NetlinkBuffer::new(&mut bytes);
     header.set_length(76);
@@ -176,7 +195,7 @@ enum Progress {
     Done,
 }
 
-fn receive(socket: &Socket, buffer: &mut [u8], tally: &mut Tally) -> Result<Progress, CountError> {
+fn receive(socket: &Socket, buffer: &mut [u8], take: Take<'_>) -> Result<Progress, CountError> {
     // `MSG_TRUNC` returns the whole length of a datagram, also of one that did not fit.
     let length = match retry_interrupted(|| socket.recv(&mut &mut buffer[..], libc::MSG_TRUNC)) {
         Ok(length) => length,
@@ -190,11 +209,11 @@ fn receive(socket: &Socket, buffer: &mut [u8], tally: &mut Tally) -> Result<Prog
             "a datagram of {length} bytes, expected at most {BUFFER_BYTES}"
         ))
     })?;
-    read(datagram, tally)
+    read(datagram, take)
 }
 
-/// Counts the sockets that one datagram reports; messages that answer another request are passed over.
-fn read(mut datagram: &[u8], tally: &mut Tally) -> Result<Progress, CountError> {
+/// Takes the sockets that one datagram reports; messages that answer another request are passed over.
+fn read(mut datagram: &[u8], take: Take<'_>) -> Result<Progress, CountError> {
     if datagram.is_empty() {
         return Err(CountError::Malformed("an empty datagram".to_owned()));
     }
@@ -209,7 +228,7 @@ fn read(mut datagram: &[u8], tally: &mut Tally) -> Result<Progress, CountError> 
             return Err(CountError::Interrupted);
         }
         match message.message_type() {
-            TCPDIAG_GETSOCK => count(message.payload(), tally)?,
+            TCPDIAG_GETSOCK => take(message.payload())?,
             NLMSG_DONE => {
                 let code = DoneBuffer::new_checked(message.payload())?.code();
                 return if code < 0 {
@@ -234,13 +253,17 @@ fn read(mut datagram: &[u8], tally: &mut Tally) -> Result<Progress, CountError> 
 /// Counts one socket. Only the fixed header is parsed: attributes would be allocated, and the state is not in them.
 fn count(payload: &[u8], tally: &mut Tally) -> Result<(), CountError> {
     let header = InetResponseHeader::parse(payload)?;
-    let state = TcpState::from_kernel(header.state)
-        .ok_or_else(|| CountError::Malformed(format!("a socket in state {}", header.state)))?;
+    let state = state(&header)?;
     tally.counts.add(state, 1);
     if state == TcpState::FinWait2 && header.timer == Some(Timer::TimeWait) {
         tally.fin_wait2_minisockets += 1;
     }
     Ok(())
+}
+
+fn state(header: &InetResponseHeader) -> Result<TcpState, CountError> {
+    TcpState::from_kernel(header.state)
+        .ok_or_else(|| CountError::Malformed(format!("a socket in state {}", header.state)))
 }
 
 fn refused(code: i32) -> CountError {

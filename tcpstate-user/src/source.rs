@@ -44,6 +44,19 @@ pub struct Lost {
 }
 
 impl Lost {
+    /// The larger of both, cause by cause.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            ring_full: self.ring_full.max(other.ring_full),
+            table_full: self.table_full.max(other.table_full),
+            reader_slow: self.reader_slow.max(other.reader_slow),
+            writer_slow: self.writer_slow.max(other.writer_slow),
+            missed_start: self.missed_start.max(other.missed_start),
+            nested: self.nested.max(other.nested),
+        }
+    }
+
     /// Names and values, in the order in which every output shows them.
     #[must_use]
     pub fn by_cause(&self) -> [(&'static str, u64); 6] {
@@ -57,9 +70,38 @@ impl Lost {
         ]
     }
 
+    /// Counts what a recording says was lost by `cause`, one of the names of [`Lost::by_cause`].
+    pub fn add(&mut self, cause: &str, lost: u64) {
+        let count = match cause {
+            "ring_full" => &mut self.ring_full,
+            "table_full" => &mut self.table_full,
+            "reader_slow" => &mut self.reader_slow,
+            "writer_slow" => &mut self.writer_slow,
+            "missed_start" => &mut self.missed_start,
+            "nested" => &mut self.nested,
+            _ => return, // not a name of ours
+        };
+        *count = count.saturating_add(lost);
+    }
+
     /// All causes together.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.by_cause().iter().map(|(_, count)| count).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_is_added_by_its_name() {
+        let mut lost = Lost::default();
+        for (number, (cause, _)) in lost.by_cause().into_iter().enumerate() {
+            lost.add(cause, 1 + number as u64);
+        }
+        let counts = lost.by_cause().map(|(_, count)| count);
+        assert!(counts.into_iter().eq(1..=counts.len() as u64));
     }
 }

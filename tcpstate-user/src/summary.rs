@@ -36,7 +36,9 @@ impl Tally {
         self.total
     }
 
-    fn get(&self, from: TcpState, to: TcpState) -> u64 {
+    /// Those from one state to another.
+    #[must_use]
+    pub fn get(&self, from: TcpState, to: TcpState) -> u64 {
         self.cells[from.index()][to.index()]
     }
 }
@@ -46,8 +48,8 @@ impl Tally {
 pub struct Summary {
     /// Transitions given out, after every filter.
     pub tally: Tally,
-    /// What the tracepoint reported for the whole host, whatever the filters.
-    pub counted: Counted,
+    /// What the tracepoint reported for the whole host, whatever the filters; a recording does not tell.
+    pub counted: Option<Counted>,
     /// What was lost.
     pub lost: Lost,
     /// Connections followed at the end.
@@ -75,7 +77,10 @@ impl Serialize for Summary {
         object.serialize_field("by_transition", &Pairs(|from, to| self.tally.get(from, to)))?;
         object.serialize_field(
             "kernel_transitions",
-            &Pairs(|from, to| self.counted.transitions(from, to)),
+            &self
+                .counted
+                .as_ref()
+                .map(|counted| Pairs(|from, to| counted.transitions(from, to))),
         )?;
         object.serialize_field("lost", &self.lost)?;
         object.serialize_field("tracked", &self.tracked)?;

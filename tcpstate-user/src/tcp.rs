@@ -174,6 +174,23 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+impl FromStr for ConnectionId {
+    type Err = NoConnectionId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (cookie, serial) = text.split_once('.').ok_or(NoConnectionId)?;
+        Ok(Self {
+            cookie: u64::from_str_radix(cookie, 16).map_err(|_| NoConnectionId)?,
+            serial: serial.parse().map_err(|_| NoConnectionId)?,
+        })
+    }
+}
+
+/// A text that is no identity of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an identity is COOKIE.NUMBER, the cookie in hexadecimal")]
+pub struct NoConnectionId;
+
 /// Who opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -186,6 +203,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Client, Self::Server, Self::Listener];
+
     /// The word every output uses.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -202,16 +222,25 @@ impl Role {
 pub enum OwnerSource {
     /// The task that called `connect`.
     Connect,
+    /// The task that accepted it, or that was seen to use it.
+    Accept,
+    /// A task that holds it open, as a walk over the open files found.
+    Snapshot,
     /// The task that called `listen`; on an accepted socket only a hint.
     Listen,
 }
 
 impl OwnerSource {
+    /// Every source.
+    pub const ALL: [Self; 4] = [Self::Connect, Self::Accept, Self::Snapshot, Self::Listen];
+
     /// The word every output uses.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Accept => "accept",
+            Self::Snapshot => "snapshot",
             Self::Listen => "listen",
         }
     }
@@ -249,8 +278,55 @@ pub struct Owner {
     pub source: OwnerSource,
 }
 
-/// Why a connection, or a state of it, ended. The words are the same in every output and in the metrics.
+/// Payload that a connection has carried: what the kernel counts (`tcpi_bytes_acked`, `tcpi_bytes_received`) without the
+/// one that SYN and FIN each add to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Bytes {
+    /// Sent by this end and acknowledged, bytes.
+    pub sent: u64,
+    /// Received by this end, bytes.
+    pub received: u64,
+}
+
+/// Id of a container, as docker, containerd, CRI-O and podman write it: 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerId(pub [u8; 32]);
+
+impl fmt::Display for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ContainerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ContainerId {
+    type Err = NoContainerId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut id = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(NoContainerId);
+        }
+        for (index, byte) in id.iter_mut().enumerate() {
+            let digits = &text[2 * index..2 * index + 2];
+            *byte = u8::from_str_radix(digits, 16).map_err(|_| NoContainerId)?;
+        }
+        Ok(Self(id))
+    }
+}
+
+/// A text that is no container id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a container id has 64 hexadecimal digits")]
+pub struct NoContainerId;
+
+/// Why a connection, or a state of it, ended. The words are the same in every output and in the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
     /// A reset arrived (`ECONNRESET`, `EPIPE`).
     Reset,
@@ -275,6 +351,20 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 10] = [
+        Self::Reset,
+        Self::Refused,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Aborted,
+        Self::Expired,
+        Self::Reused,
+        Self::ListenerClosed,
+        Self::TwOverflow,
+        Self::NetnsGone,
+    ];
+
     /// The word every output uses.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -300,7 +390,7 @@ pub struct Transition {
     pub mono_ns: u64,
     /// The connection.
     pub id: ConnectionId,
-    /// Kernel address of the socket, as bcc's tcpstates shows it.
+    /// Kernel address of the socket, as bcc's tcpstates shows it; 0 where a recording has none.
     pub skaddr: u64,
     /// Inode of the network namespace.
     pub netns: u32,
@@ -318,8 +408,14 @@ pub struct Transition {
     pub reason: Option<Reason>,
     /// Who opened.
     pub role: Option<Role>,
-    /// The owner, where it is known for certain.
+    /// The owner, as far as known.
     pub owner: Option<Owner>,
+    /// Id of the socket's cgroup (version 2), as `ss --cgroup` takes it.
+    pub cgroup: Option<u64>,
+    /// The container that the cgroup belongs to. Unknown to the tracker: filled in on the way to the views.
+    pub container: Option<ContainerId>,
+    /// Payload carried, in the last transition of a connection whose full socket was seen to close.
+    pub bytes: Option<Bytes>,
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 //! with the facts, so every rule is a table test and a recording replays bit for bit.
 //!
 //! Invariant: a state's live count is the number of connections in the table that are admitted and in that state.
-mod dwell;
 mod full;
 mod mini;
+mod owners;
+mod payload;
 mod rates;
+mod replay;
 mod selection;
 #[cfg(test)]
 mod tests;
@@ -13,28 +15,31 @@ mod walk;
 
 use hashbrown::HashMap;
 
+use self::{
+    full::Step,
+    mini::Minis,
+    owners::Owners,
+    replay::Replay,
+    walk::{Met, Walk},
+};
 pub use self::{
-    dwell::{Dwell, LONGEST_US},
     rates::{Rates, Window},
     selection::{Port, Selection},
     walk::Drift,
 };
-use self::{full::Step, mini::Minis, walk::Walk};
 use crate::{
     fact::{Fact, FactKind},
-    tcp::{ConnectionId, Owner, Reason, Role, TcpState, Transition, Tuple},
+    tcp::{Bytes, ConnectionId, Owner, Reason, Role, TcpState, Transition, Tuple},
 };
 
 /// Connections followed at most; more are counted as `table_full`. About 400 MiB at the limit.
-const MAX_CONNECTIONS: usize = 2_000_000;
+pub const MAX_CONNECTIONS: usize = 2_000_000;
 
 /// How the tracker works.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Which connections are followed; others leave no trace in any number.
     pub selection: Selection,
-    /// The one network namespace whose connections are followed, by its inode; every one if `None`.
-    pub netns: Option<u32>,
     /// Show what the tracepoint says: self-transitions, and no mini-sockets.
     pub raw: bool,
     /// Connections followed at most.
@@ -45,7 +50,6 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             selection: Selection::default(),
-            netns: None,
             raw: false,
             max_connections: MAX_CONNECTIONS,
         }
@@ -55,25 +59,28 @@ impl Default for Config {
 impl Config {
     /// Whether a connection with this tuple is followed; `None` if that depends on a local port not yet chosen.
     fn admits(&self, netns: u32, tuple: &Tuple) -> Option<bool> {
-        match self.netns {
-            Some(wanted) if wanted != netns => Some(false),
-            _ => self.selection.admits(tuple),
+        if self.selection.admits_netns(netns) {
+            self.selection.admits(tuple)
+        } else {
+            Some(false)
         }
     }
 
     /// Whether a listener's child is followed, as far as its birth tells: before 6.16 it still shows its listener's
-    /// tuple, whose local port is its own, but whose family may not be.
+    /// tuple, whose local port is its own, but whose family and addresses may not be.
     fn admits_child(&self, birth: &Fact) -> bool {
         let own_tuple = birth.tuple.rport != 0;
-        (own_tuple || self.selection.ipv4 == self.selection.ipv6)
-            && self.admits(birth.netns, &birth.tuple) == Some(true)
+        let selection = &self.selection;
+        let by_port_only = selection.ipv4 == selection.ipv6 && selection.local_nets.is_empty();
+        (own_tuple || by_port_only) && self.admits(birth.netns, &birth.tuple) == Some(true)
     }
 
     /// The same for a connection whose tuple is not known yet.
     fn admits_unnamed(&self, netns: u32) -> Option<bool> {
-        match self.netns {
-            Some(wanted) if wanted != netns => Some(false),
-            _ => self.selection.is_everything().then_some(true),
+        if self.selection.admits_netns(netns) {
+            self.selection.takes_any_tuple().then_some(true)
+        } else {
+            Some(false)
         }
     }
 }
@@ -87,16 +94,24 @@ struct Connection {
     since_ns: Option<u64>,
     /// `since_ns` was recovered, not seen.
     estimated: bool,
+    /// Facts were lost since it was seen to enter `state`, and it may have left that unseen.
+    in_doubt: bool,
     /// When it was first seen in `state`: a lower bound of its age there.
     seen_ns: u64,
     netns: u32,
     tuple: Option<Tuple>,
     role: Option<Role>,
     owner: Option<Owner>,
+    /// The last walk that found `owner` to hold it.
+    owner_walk: u32,
+    /// Id of its cgroup.
+    cgroup: Option<u64>,
+    /// Payload that it has carried, once its full socket has closed.
+    bytes: Option<Bytes>,
     /// Its opening transition, kept back until the tuple is known.
     held: Option<Held>,
-    /// The selection has decided for it; it counts.
-    admitted: bool,
+    /// What the selection says about it.
+    standing: Standing,
     /// Why it will close, where that is known before it does.
     fate: Option<Reason>,
     /// The last walk over the kernel's tables that met it.
@@ -109,6 +124,25 @@ impl Connection {
         self.state = state;
         self.since_ns = None;
         self.estimated = false;
+    }
+}
+
+/// What the selection says about a connection. Only one that is admitted counts in any number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its tuple is not known yet, which decides first.
+    Unnamed,
+    /// Its tuple is admitted; its owner is not known yet.
+    Ownerless,
+    /// It is followed.
+    Admitted,
+    /// It is not; it is kept so that it is not met again.
+    Rejected,
+}
+
+impl Connection {
+    fn is_admitted(&self) -> bool {
+        self.standing == Standing::Admitted
     }
 }
 
@@ -126,13 +160,14 @@ pub struct Tracker {
     config: Config,
     connections: HashMap<u64, Connection>,
     minis: Minis,
+    owners: Owners,
     next_serial: u64,
     counts: [u64; 12],
     rates: Rates,
-    dwell: Dwell,
     table_full: u64,
     missed_start: u64,
     walk: Walk,
+    replay: Replay,
 }
 
 impl Tracker {
@@ -143,36 +178,49 @@ impl Tracker {
             config,
             connections: HashMap::new(),
             minis: Minis::default(),
+            owners: Owners::default(),
             next_serial: 1,
             counts: [0; 12],
             rates: Rates::default(),
-            dwell: Dwell::default(),
             table_full: 0,
             missed_start: 0,
             walk: Walk::default(),
+            replay: Replay::default(),
         }
     }
 
     /// Applies one fact and gives the transitions that follow from it to `out`, in order.
-    pub fn apply(&mut self, fact: &Fact, out: &mut impl FnMut(&Transition)) {
+    pub fn apply(&mut self, fact: &Fact, out: &mut (impl FnMut(&Transition) + ?Sized)) {
         match fact.kind {
             FactKind::Exists {
                 state,
                 cookie,
                 since_ns,
-            } => self.exists(fact, state, cookie, since_ns),
+                cgroup,
+            } => self.exists(
+                fact,
+                Met {
+                    state,
+                    cookie,
+                    since_ns,
+                    cgroup,
+                },
+                out,
+            ),
+            FactKind::Used { owner } => self.used(fact, owner, out),
+            FactKind::Held { owner } => self.held(fact, owner, out),
             FactKind::Transition {
                 old,
                 new,
                 error,
-                opened,
+                details,
             } => self.transition(
                 fact,
                 Step {
                     old,
                     new,
                     error,
-                    opened,
+                    details,
                 },
                 out,
             ),
@@ -184,7 +232,9 @@ impl Tracker {
                 armed_ns,
             } => self.timewait_ended(fact, substate, cause, armed_ns, out),
             FactKind::TimewaitOverflow => self.timewait_overflow(fact),
-            FactKind::RequestAdded { cookie, .. } => self.request_added(fact, cookie, out),
+            FactKind::RequestAdded { cookie, listener } => {
+                self.request_added(fact, cookie, listener, out)
+            }
             FactKind::RequestEnded { cause } => self.request_ended(fact, cause, out),
             // The source has turned these into the facts above.
             FactKind::Timer(_) | FactKind::TimewaitSegment { .. } => {}
@@ -192,8 +242,8 @@ impl Tracker {
     }
 
     /// Settles what waited for a fact that would have come by now: everything up to `now_ns` has been applied.
-    pub fn tick(&mut self, now_ns: u64) {
-        self.settle_minis(now_ns);
+    pub fn tick(&mut self, now_ns: u64, out: &mut (impl FnMut(&Transition) + ?Sized)) {
+        self.settle_minis(now_ns, out);
     }
 
     /// Some facts before the next one never came, and nobody knows which.
@@ -202,17 +252,22 @@ impl Tracker {
     }
 
     /// Ends the run: gives out what is still held back, with what is known of it.
-    pub fn finish(&mut self, out: &mut impl FnMut(&Transition)) {
+    pub fn finish(&mut self, out: &mut (impl FnMut(&Transition) + ?Sized)) {
         let mut held: Vec<(u64, Connection)> = self
             .connections
             .iter()
-            .filter(|(_, connection)| connection.held.is_some() && connection.admitted)
+            .filter(|(_, connection)| {
+                connection.standing == Standing::Ownerless
+                    || connection.held.is_some() && connection.is_admitted()
+            })
             .map(|(object, connection)| (*object, *connection))
             .collect();
         held.sort_by_key(|(_, connection)| connection.id.serial);
         for (object, mut connection) in held {
+            self.remove(object);
+            self.decide(&mut connection, true, out);
             self.release(object, &mut connection, out);
-            self.connections.insert(object, connection);
+            self.insert(object, connection);
         }
     }
 
@@ -231,20 +286,30 @@ impl Tracker {
             state,
             since_ns: Some(fact.time_ns),
             estimated: false,
+            in_doubt: false,
             seen_ns: fact.time_ns,
             netns: fact.netns,
             tuple: Some(fact.tuple),
             role,
             owner: None,
+            owner_walk: 0,
+            cgroup: None,
+            bytes: None,
             held: None,
-            admitted: true,
+            standing: Standing::Unnamed,
             fate: None,
             walk: 0,
         }
     }
 
     /// A connection that is met in the middle of its life; `None` if the selection does not want it.
-    fn meet(&mut self, fact: &Fact, cookie: u64, state: TcpState) -> Option<Connection> {
+    fn meet(
+        &mut self,
+        fact: &Fact,
+        cookie: u64,
+        state: TcpState,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) -> Option<Connection> {
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return None;
         }
@@ -252,10 +317,12 @@ impl Tracker {
             self.missed_start += 1;
         }
         let role = (state == TcpState::Listen).then_some(Role::Listener);
-        Some(Connection {
+        let mut connection = Connection {
             since_ns: None,
             ..self.connection(fact, cookie, state, role)
-        })
+        };
+        self.decide(&mut connection, false, out);
+        Some(connection)
     }
 
     /// Moves `connection` to `to` at `time_ns` and gives that out. `from` is the state that the kernel says it leaves.
@@ -266,10 +333,13 @@ impl Tracker {
         time_ns: u64,
         (from, to): (TcpState, TcpState),
         reason: Option<Reason>,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let since_ns = connection.since_ns;
-        if connection.admitted {
+        if matches!(
+            connection.standing,
+            Standing::Admitted | Standing::Ownerless
+        ) {
             let transition = Transition {
                 mono_ns: time_ns,
                 id: connection.id,
@@ -283,12 +353,16 @@ impl Tracker {
                 reason,
                 role: connection.role,
                 owner: connection.owner,
+                cgroup: connection.cgroup,
+                container: None,
+                bytes: connection.bytes,
             };
-            self.emit(&transition, out);
+            self.give(connection, transition, out);
         }
         connection.state = to;
         connection.since_ns = Some(time_ns);
         connection.estimated = false;
+        connection.in_doubt = false;
         connection.seen_ns = time_ns;
     }
 
@@ -297,9 +371,9 @@ impl Tracker {
         &mut self,
         object: u64,
         connection: &mut Connection,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        if !connection.admitted {
+        if connection.standing == Standing::Unnamed {
             return;
         }
         let Some(held) = connection.held.take() else {
@@ -318,16 +392,36 @@ impl Tracker {
             reason: None,
             role: connection.role,
             owner: connection.owner,
+            cgroup: connection.cgroup,
+            container: None,
+            bytes: connection.bytes,
         };
-        self.emit(&transition, out);
+        self.give(connection, transition, out);
     }
 
-    fn emit(&mut self, transition: &Transition, out: &mut impl FnMut(&Transition)) {
-        let (from, to) = (transition.from, transition.to);
-        self.rates.count(transition.mono_ns, from, to);
-        if let Some(dwell_ns) = transition.dwell_ns {
-            self.dwell.record(from, dwell_ns);
+    /// Gives out a transition, or keeps it until the connection's owner is known. One that ends a connection decides.
+    fn give(
+        &mut self,
+        connection: &mut Connection,
+        transition: Transition,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) {
+        match connection.standing {
+            Standing::Admitted => self.emit(&transition, out),
+            Standing::Ownerless => {
+                let ends = transition.to == TcpState::Close;
+                self.owners.wait(transition);
+                if ends {
+                    self.decide(connection, true, out);
+                }
+            }
+            Standing::Rejected | Standing::Unnamed => {}
         }
+    }
+
+    fn emit(&mut self, transition: &Transition, out: &mut (impl FnMut(&Transition) + ?Sized)) {
+        self.rates
+            .count(transition.mono_ns, transition.from, transition.to);
         out(transition);
     }
 
@@ -336,18 +430,19 @@ impl Tracker {
             && !self.connections.contains_key(&object)
         {
             self.table_full += 1;
+            self.owners.forget(&connection);
             return;
         }
-        if connection.admitted {
+        if connection.is_admitted() {
             self.counts[connection.state.index()] += 1;
         }
         if connection.state == TcpState::SynRecv {
             self.minis.index_request(object, &connection);
         }
-        if let Some(replaced) = self.connections.insert(object, connection)
-            && replaced.admitted
-        {
-            self.counts[replaced.state.index()] -= 1; // its end was lost
+        if let Some(replaced) = self.connections.insert(object, connection) {
+            // Its end was lost.
+            self.counts[replaced.state.index()] -= u64::from(replaced.is_admitted());
+            self.owners.forget(&replaced);
         }
     }
 
@@ -363,12 +458,22 @@ impl Tracker {
                 port && (known.laddr, known.raddr, known.rport)
                     == (shown.laddr, shown.raddr, shown.rport)
             });
+        if !same {
+            self.owners.forget(&connection);
+        }
         same.then_some(connection)
+    }
+
+    /// Whatever is known under this address has ended unseen.
+    fn lose(&mut self, object: u64) {
+        if let Some(connection) = self.remove(object) {
+            self.owners.forget(&connection);
+        }
     }
 
     fn remove(&mut self, object: u64) -> Option<Connection> {
         let connection = self.connections.remove(&object)?;
-        if connection.admitted {
+        if connection.is_admitted() {
             self.counts[connection.state.index()] -= 1;
         }
         if connection.state == TcpState::SynRecv {
@@ -377,10 +482,23 @@ impl Tracker {
         Some(connection)
     }
 
-    /// Connections followed now.
+    /// Connections of this cgroup are followed, where the selection asks for cgroups.
+    pub fn follow_cgroup(&mut self, cgroup: u64) {
+        if let Some(cgroups) = &mut self.config.selection.cgroups {
+            cgroups.insert(cgroup);
+        }
+    }
+
+    /// Connections in the table that are not known to be none of those to follow.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        self.connections.len()
+        let all = self.connections.values();
+        if self.config.selection.asks_for_owner() {
+            all.filter(|connection| connection.standing != Standing::Rejected)
+                .count()
+        } else {
+            all.len()
+        }
     }
 
     /// Live sockets in `state`.
@@ -407,35 +525,67 @@ impl Tracker {
         &self.rates
     }
 
-    /// Dwell times of finished stays since the last [`Dwell::clear`].
-    #[must_use]
-    pub fn dwell(&self) -> &Dwell {
-        &self.dwell
-    }
-
-    /// The same, to clear it at the end of an interval.
-    pub fn dwell_mut(&mut self) -> &mut Dwell {
-        &mut self.dwell
+    /// Every connection that is followed now, in no order. A walk over the whole table.
+    pub fn open(&self) -> impl Iterator<Item = Open> {
+        self.connections
+            .iter()
+            .filter(|(_, connection)| connection.is_admitted())
+            .map(|(object, connection)| Open {
+                id: connection.id,
+                skaddr: if self.replay.runs { 0 } else { *object },
+                netns: connection.netns,
+                tuple: connection.tuple,
+                state: connection.state,
+                since_ns: connection.since_ns,
+                seen_ns: connection.seen_ns,
+                role: connection.role,
+                owner: connection.owner,
+                cgroup: connection.cgroup,
+            })
     }
 
     /// Sockets that are still in each state, with the age of the oldest. Walks the table.
     #[must_use]
     pub fn still_open(&self, now_ns: u64) -> [StillOpen; 12] {
         let mut open = [StillOpen::default(); 12];
-        for connection in self
-            .connections
-            .values()
-            .filter(|connection| connection.admitted)
-        {
-            let cell = &mut open[connection.state.index()];
-            cell.sockets += 1;
-            let age_ns = now_ns.saturating_sub(connection.since_ns.unwrap_or(connection.seen_ns));
-            if connection.since_ns.is_none() {
-                cell.unknown_age += 1;
-            }
-            cell.oldest_ns = Some(cell.oldest_ns.map_or(age_ns, |oldest| oldest.max(age_ns)));
+        for connection in self.open() {
+            open[connection.state.index()].add(&connection, now_ns);
         }
         open
+    }
+}
+
+/// A connection that is followed now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Open {
+    /// Its identity.
+    pub id: ConnectionId,
+    /// Kernel address of the socket, full or mini; 0 in a replay.
+    pub skaddr: u64,
+    /// Inode of its network namespace.
+    pub netns: u32,
+    /// Addresses and ports; `None` where they could not be learned.
+    pub tuple: Option<Tuple>,
+    /// Its state.
+    pub state: TcpState,
+    /// When it entered that state, monotonic, ns; `None` if that was not seen.
+    pub since_ns: Option<u64>,
+    /// When it was first seen in that state, monotonic, ns.
+    pub seen_ns: u64,
+    /// Who details.
+    pub role: Option<Role>,
+    /// Its owner, as far as known.
+    pub owner: Option<Owner>,
+    /// Its cgroup, as far as known.
+    pub cgroup: Option<u64>,
+}
+
+impl Open {
+    /// Time spent in its state up to `now_ns`, ns, and whether that is exact; else it is a lower bound.
+    #[must_use]
+    pub fn age(&self, now_ns: u64) -> (u64, bool) {
+        let since_ns = self.since_ns.unwrap_or(self.seen_ns);
+        (now_ns.saturating_sub(since_ns), self.since_ns.is_some())
     }
 }
 
@@ -448,4 +598,14 @@ pub struct StillOpen {
     pub unknown_age: u64,
     /// Age of the oldest in ns; a lower bound where `unknown_age` is not 0. `None` if there is no socket.
     pub oldest_ns: Option<u64>,
+}
+
+impl StillOpen {
+    /// Counts one more.
+    pub fn add(&mut self, open: &Open, now_ns: u64) {
+        let (age_ns, exact) = open.age(now_ns);
+        self.sockets += 1;
+        self.unknown_age += u64::from(!exact);
+        self.oldest_ns = self.oldest_ns.max(Some(age_ns));
+    }
 }

@@ -5,17 +5,15 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use clap::{CommandFactory as _, error::ErrorKind};
 use jiff::tz::TimeZone;
 use nix::unistd::Uid;
 
-use super::{Cli, event::EventArgs, value};
+use super::{event::EventArgs, usage, value};
 use crate::{
-    clock,
-    netns::{self, Selector},
-    session,
+    clock, netns, session,
     sink::WallClock,
     sockdiag::{self, StateCounts},
+    source::kernel::{self, Owners},
     tcp::TcpState,
     view::{
         count as view,
@@ -50,9 +48,6 @@ pub struct Args {
     /// Sum over all network namespaces (root)
     #[arg(long, conflicts_with = "netns")]
     pub all_netns: bool,
-    /// Look into this network namespace (root, unless it is the own one)
-    #[arg(short = 'N', long, value_name = "NAME|PATH|PID|INUM", value_parser = netns::selector)]
-    pub netns: Option<Selector>,
     /// Follow every transition and print the tracker's own counts, with rates and drift, every INTERVAL (default 1 s),
     /// COUNT times (root)
     #[arg(long, num_args = 0..=2, value_names = ["INTERVAL", "COUNT"], conflicts_with = "zabbix_discovery")]
@@ -104,27 +99,22 @@ impl Args {
             json: self.json,
         };
         let clock = WallClock::new(clock::wall_offset_ns(), TimeZone::system());
-        let mut session = self.event.settings(verbose);
-        session.tracker.netns = match &self.netns {
-            Some(selector) => Some(selector.find()?.inode),
-            None if self.all_netns => None,
-            None => Some(netns::current().context("own network namespace")?.inode),
-        };
+        let mut session = self.event.settings_with(Owners::None, verbose)?;
+        if self.event.netns().is_none() && !self.all_netns {
+            let own = netns::current().context("own network namespace")?.inode;
+            session.tracker.selection.netns = vec![own];
+            session.kernel.filter = kernel::in_kernel(&session.tracker.selection);
+        }
         session::run(&session, &mut Live::new(settings, clock))
     }
 
     fn counts(&self) -> anyhow::Result<StateCounts> {
-        match &self.netns {
+        match self.event.netns() {
             Some(selector) => Ok(netns::within(&selector.find()?, sockdiag::count_current)??),
             None if self.all_netns => count_all(),
             None => Ok(sockdiag::count_current()?),
         }
     }
-}
-
-/// Ends the program for bad usage, as clap does.
-fn usage(why: &str) -> ! {
-    Cli::command().error(ErrorKind::ValueValidation, why).exit()
 }
 
 /// Sums over every namespace. What is missing from the sum is said on stderr; a sum that could take in none but the

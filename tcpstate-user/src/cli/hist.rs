@@ -1,16 +1,11 @@
 //! `tcpstate hist`: command line.
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use jiff::tz::TimeZone;
-
-use super::{
-    event::{EventArgs, StateList},
-    value,
-};
+use super::{event::StateList, source::SourceArgs, value};
 use crate::{
-    clock, session,
-    sink::WallClock,
-    view::hist::{Hist, Settings, Unit},
+    sink::hdr::HdrLog,
+    source::kernel::Owners,
+    view::hist::{By, Hist, Settings, Unit},
 };
 
 const EXAMPLES: &str = "\
@@ -19,7 +14,10 @@ Examples:
   tcpstate hist 10 6                every 10 seconds, 6 times
   tcpstate hist --state time_wait   of TIME_WAIT only
   tcpstate hist -m -L 443 -d 5m     of local port 443 in 5 minutes, bars in milliseconds
-  tcpstate hist --json -d 60        one JSON object with HdrHistograms";
+  tcpstate hist --by remote --state time_wait -d 1m
+                                    of TIME_WAIT, for each remote address
+  tcpstate hist --json -d 60        one JSON object with HdrHistograms
+  tcpstate hist --from docs/demo.arrows    of a recording (tcpstate record); needs no root";
 
 /// How long sockets stay in each state
 #[derive(Debug, clap::Args)]
@@ -32,7 +30,7 @@ pub struct Args {
     #[arg(value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     #[command(flatten)]
-    event: EventArgs,
+    source: SourceArgs,
     #[command(flatten)]
     states: StateList,
     /// Bars in milliseconds instead of microseconds
@@ -41,6 +39,15 @@ pub struct Args {
     /// One JSON object an interval, with each histogram in HdrHistogram V2 (compressed, base64)
     #[arg(short = 'J', long)]
     json: bool,
+    /// What to tell apart besides the state
+    #[arg(long, value_enum, default_value_t = By::State)]
+    by: By,
+    /// With --by: tell so many keys apart, and count the rest together
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    keys: u32,
+    /// Write each interval into a HistogramLog, too, one tag a state
+    #[arg(long, value_name = "FILE")]
+    hdr: Option<PathBuf>,
 }
 
 impl Args {
@@ -59,11 +66,17 @@ impl Args {
                 Unit::Usecs
             },
             json: self.json,
+            by: self.by,
+            keys: self.keys as usize,
         };
-        let clock = WallClock::new(clock::wall_offset_ns(), TimeZone::system());
-        session::run(
-            &self.event.settings(verbose),
-            &mut Hist::new(settings, clock),
-        )
+        let hdr = self.hdr.as_deref().map(HdrLog::create).transpose()?;
+        let owners = match self.by {
+            By::Pid | By::Comm => Owners::Events,
+            _ => Owners::Walks,
+        };
+        let source = self.source.open_with(owners, verbose)?;
+        let mut view = Hist::new(settings, source.clock(), hdr);
+        source.show(&mut view)?;
+        view.result()
     }
 }

@@ -1,13 +1,14 @@
 //! `tcpstate trace`: command line.
-use jiff::tz::TimeZone;
-
-use super::event::{EventArgs, StateList};
+use super::{
+    event::StateList,
+    format::{FormatArgs, Kind},
+    source::{Source, SourceArgs},
+};
 use crate::{
-    clock,
-    session::{self, Settings},
     sink::{
         Format, WallClock,
         csv::Csv,
+        journal::Journal,
         json::Json,
         text::{Text, Times},
     },
@@ -20,25 +21,21 @@ Examples:
   tcpstate trace -T -L 80,443       of these local ports, with the time of day
   tcpstate trace --state close_wait into and out of CLOSE_WAIT
   tcpstate trace -J -d 30s          30 seconds of JSON lines
-  tcpstate trace -6 -w              IPv6, in columns wide enough";
+  tcpstate trace -6 -w              IPv6, in columns wide enough
+  tcpstate trace -x                 with namespace, container, role and reason
+  tcpstate trace -Y > /dev/null     into the systemd journal only
+  tcpstate trace --from docs/demo.arrows   a recording (tcpstate record); needs no root";
 
 /// A line for every transition, as it happens
 #[derive(Debug, clap::Args)]
 #[command(before_help = EXAMPLES)]
 pub struct Args {
     #[command(flatten)]
-    event: EventArgs,
+    source: SourceArgs,
     #[command(flatten)]
     states: StateList,
-    /// Format of the lines
-    #[arg(long, value_enum, default_value_t = Kind::Text)]
-    format: Kind,
-    /// Comma-separated values with a header; the same as --format csv
-    #[arg(short = 's', long, conflicts_with_all = ["json", "format"])]
-    csv: bool,
-    /// One JSON object a line; the same as --format json
-    #[arg(short = 'J', long, conflicts_with = "format")]
-    json: bool,
+    #[command(flatten)]
+    format: FormatArgs,
     /// Begin each text line with the time of day
     #[arg(short = 'T', long)]
     time: bool,
@@ -48,17 +45,12 @@ pub struct Args {
     /// Columns wide enough for IPv6
     #[arg(short, long)]
     wide: bool,
-}
-
-/// Formats of `trace`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
-    /// Columns, as bcc's tcpstates prints them
-    Text,
-    /// Comma-separated values
-    Csv,
-    /// JSON lines
-    Json,
+    /// More text columns: network namespace, container, role, and why it ended
+    #[arg(short = 'x', long)]
+    extended: bool,
+    /// Log each transition to the systemd journal too, in structured fields
+    #[arg(short = 'Y', long, conflicts_with = "from")]
+    journal: bool,
 }
 
 impl Args {
@@ -67,24 +59,28 @@ impl Args {
     /// # Errors
     /// What kept it from running, in one line that says what to do.
     pub fn run(&self, verbose: u8) -> anyhow::Result<()> {
-        let settings: Settings = self.event.settings(verbose);
-        session::run(
-            &settings,
-            &mut Trace::new(self.format(), self.states.states.clone()),
-        )
+        let mut source = self.source.open(verbose)?;
+        source.settings.shown.either.clone_from(&self.states.states);
+        // One for both, so that a line and its entry show the same time.
+        let clock = source.clock();
+        let journal = self
+            .journal
+            .then(|| Journal::connect(clock.clone()))
+            .transpose()?;
+        let mut view = Trace::new(self.format(&source, clock), journal);
+        source.show(&mut view)
     }
 
-    fn format(&self) -> Box<dyn Format> {
-        let clock = || WallClock::new(clock::wall_offset_ns(), TimeZone::system());
-        match (self.format, self.csv, self.json) {
-            (Kind::Csv, ..) | (_, true, _) => Box::new(Csv::new(clock())),
-            (Kind::Json, ..) | (.., true) => Box::new(Json::new(clock())),
-            (Kind::Text, ..) => {
+    fn format(&self, source: &Source, clock: WallClock) -> Box<dyn Format> {
+        match self.format.kind() {
+            Kind::Csv => Box::new(Csv::new(clock)),
+            Kind::Json => Box::new(Json::new(clock)),
+            Kind::Text => {
                 let times = Times {
-                    wall: self.time.then(clock),
-                    since_ns: self.timestamp.then(clock::monotonic_ns),
+                    wall: self.time.then_some(clock),
+                    since_ns: self.timestamp.then(|| source.start_ns()),
                 };
-                Box::new(Text::new(times, self.wide))
+                Box::new(Text::new(times, self.wide, self.extended))
             }
         }
     }

@@ -1,7 +1,17 @@
-//! Values of options: durations, port lists, sizes.
-use std::time::Duration;
+//! Values of options: durations, port lists, sizes, addresses, buckets.
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use crate::tracker::Port;
+use ipnet::IpNet;
+
+use crate::{
+    shown::MinDwell,
+    tcp::{Comm, TcpState},
+    tracker::Port,
+    view::metrics::Buckets,
+};
 
 /// Reads a duration: a bare number is seconds (`5`, `0.5`), else as in `30s`, `5m`, `1h 30m`, `200ms`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -27,6 +37,45 @@ pub(super) fn port(text: &str) -> Result<Port, String> {
     }
 }
 
+/// Reads a network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let net = text.parse::<IpNet>().map(|net| net.trunc());
+    net.or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
+}
+
+/// Reads the number of a process.
+pub(super) fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|pid| *pid != 0);
+    pid.ok_or_else(|| "expected the number of a process, as 'ps -o pid' shows it".to_owned())
+}
+
+/// Reads the name of a task; the kernel keeps 15 bytes of it.
+pub(super) fn comm(text: &str) -> Result<Comm, String> {
+    if text.is_empty() {
+        return Err("expected the name of a task, as 'ps -o comm' shows it".to_owned());
+    }
+    let mut comm = Comm::default();
+    let kept = text.len().min(comm.0.len() - 1);
+    comm.0[..kept].copy_from_slice(&text.as_bytes()[..kept]);
+    Ok(comm)
+}
+
+/// Reads the shortest stay that is shown: `2s`, `CLOSE_WAIT=10s`.
+pub(super) fn min_dwell(text: &str) -> Result<MinDwell, String> {
+    let (state, least) = match text.split_once('=') {
+        Some((state, least)) => {
+            let state: TcpState = state.parse().map_err(|error| format!("{error}"))?;
+            (Some(state), least)
+        }
+        None => (None, text),
+    };
+    Ok(MinDwell {
+        state,
+        at_least: duration(least)?,
+    })
+}
+
 /// Reads a size in bytes: `16777216`, `512K`, `16M`, `1G` (powers of 1024).
 pub(super) fn bytes(text: &str) -> Result<u32, String> {
     let (digits, unit) = match text.trim_end_matches(['b', 'B']) {
@@ -41,6 +90,20 @@ pub(super) fn bytes(text: &str) -> Result<u32, String> {
         .and_then(|number| number.checked_mul(unit))
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| "expected a size below 4 GiB such as 16M or 512K".to_owned())
+}
+
+/// Reads an address to listen at: `127.0.0.1:9817`, `[::]:9817`.
+pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected an address and a port such as 127.0.0.1:9817, 0.0.0.0:9817 or [::]:9817"
+            .to_owned()
+    })
+}
+
+/// Reads the upper bounds of buckets: durations as [`duration`] reads them, ascending, with commas between them.
+pub(super) fn buckets(text: &str) -> Result<Buckets, String> {
+    let bounds: Result<_, _> = text.split(',').map(duration).collect();
+    Buckets::new(bounds?).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -85,6 +148,54 @@ mod tests {
     }
 
     #[test]
+    fn processes() {
+        assert_eq!(pid("4711"), Ok(4711));
+        for text in ["", "0", "-1", "nginx", "4294967296", "1-5"] {
+            assert!(pid(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks() {
+        for (text, net) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("192.0.2.7", "192.0.2.7/32"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("::1", "::1/128"),
+        ] {
+            assert_eq!(network(text).map(|net| net.to_string()), Ok(net.to_owned()));
+        }
+        for text in ["", "10.0.0.0/33", "10.0.0", "example.org", "/8"] {
+            assert!(network(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn shortest_stays() {
+        let at_least = Duration::from_secs(10);
+        let state = Some(TcpState::CloseWait);
+        assert_eq!(
+            min_dwell("close-wait=10s"),
+            Ok(MinDwell { state, at_least })
+        );
+        let state = None;
+        assert_eq!(min_dwell("10"), Ok(MinDwell { state, at_least }));
+        for text in ["", "CLOSE_WAIT", "NOWHERE=1s", "CLOSE_WAIT=", "=5s"] {
+            assert!(min_dwell(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_of_tasks_are_cut_as_the_kernel_cuts_them() {
+        assert_eq!(comm("nginx").unwrap().bytes(), b"nginx");
+        assert_eq!(
+            comm("a-very-long-name-of-a-task").unwrap().bytes(),
+            b"a-very-long-nam"
+        );
+        assert!(comm("").is_err());
+    }
+
+    #[test]
     fn sizes() {
         for (text, size) in [
             ("4096", 4096),
@@ -97,6 +208,16 @@ mod tests {
         }
         for text in ["", "0", "M", "4G", "-1", "x", "1.5M"] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_default_buckets_are_read_as_they_are_shown() {
+        let default = Buckets::default();
+        assert_eq!(buckets(&default.to_string()), Ok(default));
+        assert!(buckets("1ms,0.1,60,61,2h").is_ok());
+        for text in ["", "1,", "1,1", "2,1", "x", "0,1"] {
+            assert!(buckets(text).is_err(), "{text}");
         }
     }
 }

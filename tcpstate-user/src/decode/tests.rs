@@ -5,7 +5,7 @@ use super::*;
 
 /// Length of the short and of the long record: the ABI's byte map, which these tests spell out again.
 const SHORT: usize = 64;
-const LONG: usize = 112;
+const LONG: usize = 120;
 /// The tests' kernel has 250 jiffies a second.
 const TICK_NS: u32 = 4_000_000;
 
@@ -27,6 +27,7 @@ struct Fields {
     cookie: u64,
     related: u64,
     value: u64,
+    cgroup: u64,
     tgid: u32,
     uid: u32,
     comm: [u8; 16],
@@ -57,11 +58,21 @@ impl Fields {
         bytes.extend(self.cookie.to_ne_bytes());
         bytes.extend(self.related.to_ne_bytes());
         bytes.extend(self.value.to_ne_bytes());
+        bytes.extend(self.cgroup.to_ne_bytes());
         bytes.extend(self.tgid.to_ne_bytes());
         bytes.extend(self.uid.to_ne_bytes());
         bytes.extend(self.comm);
         assert_eq!(bytes.len(), LONG);
         bytes
+    }
+
+    fn owner(&self, source: OwnerSource) -> Option<Owner> {
+        (self.tgid != 0).then_some(Owner {
+            pid: self.tgid,
+            uid: self.uid,
+            comm: Comm(self.comm),
+            source,
+        })
     }
 
     fn decode(&self) -> Result<Fact, DecodeError> {
@@ -76,6 +87,7 @@ fn fields(kinds: &'static [u8]) -> impl Strategy<Value = Fields> {
         any::<(Ipv6Addr, Ipv6Addr)>().prop_map(|(l, r)| (IpAddr::V6(l), IpAddr::V6(r))),
     ];
     let numbers = (
+        any::<u64>(),
         any::<u64>(),
         any::<u64>(),
         any::<u64>(),
@@ -103,7 +115,7 @@ fn fields(kinds: &'static [u8]) -> impl Strategy<Value = Fields> {
             |(
                 kind,
                 (laddr, raddr),
-                (time_ns, object, cookie, related, value),
+                (time_ns, object, cookie, related, value, cgroup),
                 ports,
                 states,
                 small,
@@ -124,6 +136,7 @@ fn fields(kinds: &'static [u8]) -> impl Strategy<Value = Fields> {
                 cookie,
                 related,
                 value,
+                cgroup,
                 tgid: owner.0.unwrap_or(0),
                 uid: owner.1,
                 comm: owner.2,
@@ -143,7 +156,7 @@ const SHORT_KINDS: &[u8] = &[
 ];
 /// Kinds that need the long one.
 const LONG_KINDS: &[u8] = &[
-    kind::OPENED,
+    kind::DETAILED,
     kind::SOCKET,
     kind::TIMEWAIT,
     kind::REQUEST,
@@ -151,6 +164,8 @@ const LONG_KINDS: &[u8] = &[
     kind::TIMER_START,
     kind::TIMER_CANCEL,
     kind::TIMER_EXPIRE,
+    kind::USED,
+    kind::HELD,
 ];
 const TIMER_KINDS: &[u8] = &[kind::TIMER_START, kind::TIMER_CANCEL, kind::TIMER_EXPIRE];
 
@@ -194,24 +209,35 @@ proptest! {
     }
 
     #[test]
-    fn a_transition(fields in fields(&[kind::TRANSITION, kind::OPENED])) {
-        let FactKind::Transition { old, new, error, opened } = fields.decode().unwrap().kind else {
+    fn a_transition(fields in fields(&[kind::TRANSITION, kind::DETAILED])) {
+        let FactKind::Transition { old, new, error, details } = fields.decode().unwrap().kind else {
             return Err(TestCaseError::fail("another kind"));
         };
         prop_assert_eq!((old, new, error), (state_of(fields.old), state_of(fields.new), fields.error));
-        prop_assert_eq!(opened.is_some(), fields.kind == kind::OPENED);
-        if let Some(opened) = opened {
-            prop_assert_eq!(opened.cookie, fields.cookie);
-            let source = if fields.new == 10 { OwnerSource::Listen } else { OwnerSource::Connect };
-            let owner = Owner { pid: fields.tgid, uid: fields.uid, comm: Comm(fields.comm), source };
-            prop_assert_eq!(opened.owner, (fields.tgid != 0).then_some(owner));
+        prop_assert_eq!(details.is_some(), fields.kind == kind::DETAILED);
+        if let Some(details) = details {
+            prop_assert_eq!(details.cookie, fields.cookie);
+            let source = match (fields.old, fields.new) {
+                (_, 10) => OwnerSource::Listen,
+                (7, _) => OwnerSource::Connect,
+                _ => OwnerSource::Accept,
+            };
+            prop_assert_eq!(details.owner, fields.owner(source));
+            prop_assert_eq!(details.cgroup, (fields.cgroup != 0).then_some(fields.cgroup));
+            let bytes = Bytes { sent: fields.related, received: fields.value };
+            prop_assert_eq!(details.bytes, (fields.new == 7).then_some(bytes));
         }
     }
 
     #[test]
     fn a_socket_that_exists(fields in fields(&[kind::SOCKET, kind::REQUEST])) {
         let state = if fields.kind == kind::SOCKET { state_of(fields.new) } else { TcpState::SynRecv };
-        let expected = FactKind::Exists { state, cookie: fields.cookie, since_ns: None };
+        let expected = FactKind::Exists {
+            state,
+            cookie: fields.cookie,
+            since_ns: None,
+            cgroup: (fields.cgroup != 0).then_some(fields.cgroup),
+        };
         prop_assert_eq!(fields.decode().unwrap().kind, expected);
     }
 
@@ -240,6 +266,16 @@ proptest! {
     fn a_request_is_added(fields in fields(&[kind::REQUEST_ADDED])) {
         let expected = FactKind::RequestAdded { cookie: fields.cookie, listener: fields.related };
         prop_assert_eq!(fields.decode().unwrap().kind, expected);
+    }
+
+    #[test]
+    fn an_owner(fields in fields(&[kind::USED, kind::HELD])) {
+        let used = fields.kind == kind::USED;
+        let owner = fields.owner(if used { OwnerSource::Accept } else { OwnerSource::Snapshot });
+        let expected = owner.ok_or(DecodeError::Nobody).map(|owner| {
+            if used { FactKind::Used { owner } } else { FactKind::Held { owner } }
+        });
+        prop_assert_eq!(fields.decode().map(|fact| fact.kind), expected);
     }
 
     #[test]

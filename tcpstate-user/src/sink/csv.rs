@@ -34,11 +34,11 @@ impl Format for Csv {
         let (second, nanos) = self.clock.rfc3339(transition.mono_ns);
         let tuple = transition.tuple;
         let owner = transition.owner;
-        let mut row = Row(line);
+        let mut row = Row::new(line);
         row.value(Rfc3339 { second, nanos });
         row.value(transition.mono_ns);
         row.value(transition.id);
-        row.value(Address(transition.skaddr));
+        row.option(Address::of(transition));
         row.option(tuple.map(|tuple| tuple.family()));
         row.value(transition.netns);
         row.option(tuple.map(|tuple| tuple.laddr));
@@ -55,24 +55,30 @@ impl Format for Csv {
         row.option(owner.map(|owner| owner.uid));
         row.text(owner.map(|owner| printable(owner.comm.bytes())).as_deref());
         row.option(owner.map(|owner| owner.source.name()));
-        row.option(None::<u64>); // cgroup
-        row.option(None::<&str>); // container
+        row.option(transition.cgroup);
+        row.option(transition.container);
         row.value(seq);
         row.end();
     }
 }
 
 /// A row under construction; every cell is followed by a comma until the row ends.
-struct Row<'a>(&'a mut Vec<u8>);
+pub(crate) struct Row<'a>(&'a mut Vec<u8>);
 
-impl Row<'_> {
+impl<'a> Row<'a> {
+    /// A row at the end of `line`.
+    pub(crate) fn new(line: &'a mut Vec<u8>) -> Self {
+        Self(line)
+    }
+
     /// A cell whose text needs no quotes.
-    fn value(&mut self, value: impl Display) {
+    pub(crate) fn value(&mut self, value: impl Display) {
         use std::io::Write as _;
         let _ = write!(self.0, "{value},"); // a vector does not fail
     }
 
-    fn option(&mut self, value: Option<impl Display>) {
+    /// The same; empty where there is none.
+    pub(crate) fn option(&mut self, value: Option<impl Display>) {
         match value {
             Some(value) => self.value(value),
             None => self.0.push(b','),
@@ -80,7 +86,7 @@ impl Row<'_> {
     }
 
     /// A cell of text that other people chose. A leading sign that a spreadsheet takes for a formula is disarmed.
-    fn text(&mut self, text: Option<&str>) {
+    pub(crate) fn text(&mut self, text: Option<&str>) {
         let text = text.unwrap_or_default();
         let armed = text.starts_with(['=', '+', '-', '@']);
         let disarmed = if armed {
@@ -102,7 +108,8 @@ impl Row<'_> {
         self.0.extend_from_slice(&quoted[..written]);
     }
 
-    fn end(self) {
+    /// Ends the row.
+    pub(crate) fn end(self) {
         self.0.pop();
         self.0.push(b'\n');
     }

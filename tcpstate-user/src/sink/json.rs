@@ -16,7 +16,7 @@ pub struct Line<'a> {
     time: Shown<Rfc3339<'a>>,
     mono_ns: u64,
     id: Shown<crate::tcp::ConnectionId>,
-    skaddr: Shown<Address>,
+    skaddr: Option<Shown<Address>>,
     family: Option<&'static str>,
     netns: u32,
     laddr: Option<IpAddr>,
@@ -34,7 +34,7 @@ pub struct Line<'a> {
     comm: Option<String>,
     owner_source: Option<&'static str>,
     cgroup: Option<u64>,
-    container: Option<&'a str>,
+    container: Option<Shown<crate::tcp::ContainerId>>,
     seq: u64,
 }
 
@@ -49,7 +49,7 @@ impl<'a> Line<'a> {
             time: Shown(Rfc3339 { second, nanos }),
             mono_ns: transition.mono_ns,
             id: Shown(transition.id),
-            skaddr: Shown(Address(transition.skaddr)),
+            skaddr: Address::of(transition).map(Shown),
             family: tuple.map(|tuple| tuple.family()),
             netns: transition.netns,
             laddr: tuple.map(|tuple| tuple.laddr),
@@ -66,8 +66,8 @@ impl<'a> Line<'a> {
             uid: owner.map(|owner| owner.uid),
             comm: owner.map(|owner| String::from_utf8_lossy(owner.comm.bytes()).into_owned()),
             owner_source: owner.map(|owner| owner.source.name()),
-            cgroup: None,
-            container: None,
+            cgroup: transition.cgroup,
+            container: transition.container.map(Shown),
             seq,
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Line<'a> {
 
 /// Serialized as the text that `Display` gives.
 #[derive(Debug)]
-struct Shown<T>(T);
+pub struct Shown<T>(pub T);
 
 impl<T: fmt::Display> Serialize for Shown<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -86,6 +86,14 @@ impl<T: fmt::Display> Serialize for Shown<T> {
 /// A kernel address, as bcc's tcpstates prints it.
 #[derive(Debug)]
 pub struct Address(pub u64);
+
+impl Address {
+    /// That of a transition, unless it comes from a recording without kernel addresses.
+    #[must_use]
+    pub fn of(transition: &Transition) -> Option<Self> {
+        (transition.skaddr != 0).then_some(Self(transition.skaddr))
+    }
+}
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,5 +1,5 @@
-//! Standard output behind a thread and a bounded queue: a reader that stalls never stalls the measurement. What the
-//! queue has no room for is dropped by whole lines and counted.
+//! Standard output, and the systemd journal beside it, each behind a thread and a bounded queue: a reader that stalls
+//! never stalls the measurement. What a queue has no room for is dropped by whole lines and counted.
 use std::{
     fs::File,
     io::{self, Write},
@@ -13,6 +13,9 @@ use std::{
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::journal::Journal;
+use crate::tcp::Transition;
 
 /// Bytes gathered before they are handed to the thread without waiting for a flush.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -30,9 +33,12 @@ pub struct Output {
     /// Lines that it has written to their end.
     written: Arc<AtomicU64>,
     dropped: u64,
+    /// Nothing is dropped: whoever writes waits while [`Output::is_full`].
+    patient: bool,
     /// `None` once the reader has gone.
     queue: Option<SyncSender<Vec<u8>>>,
     writer: Option<JoinHandle<io::Result<()>>>,
+    journal: Option<Journal>,
 }
 
 impl Output {
@@ -66,9 +72,40 @@ impl Output {
             handed: 0,
             written,
             dropped: 0,
+            patient: false,
             queue: Some(queue),
             writer: Some(writer),
+            journal: None,
         })
+    }
+
+    /// From now on there is also the journal.
+    pub fn add_journal(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Sends the `seq`th transition of the run to the journal, if there is one.
+    pub fn journal(&mut self, seq: u64, transition: &Transition) {
+        if let Some(journal) = &mut self.journal {
+            journal.send(seq, transition);
+        }
+    }
+
+    /// The same for lines that can wait: while it is full, whoever writes has to pause, and nothing is dropped.
+    ///
+    /// # Errors
+    /// No thread can be started.
+    pub fn patient_stdout() -> io::Result<Self> {
+        Ok(Self {
+            patient: true,
+            ..Self::stdout()?
+        })
+    }
+
+    /// Whether a patient output has no room now; [`Output::flush`] tries again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.patient && self.chunk.len() >= CHUNK_BYTES
     }
 
     /// Appends a line (or several that belong together) that `write` produces.
@@ -95,10 +132,10 @@ impl Output {
         self.queue.is_none()
     }
 
-    /// Lines dropped because the reader was slow.
+    /// Lines dropped because the reader was slow, and entries that did not get into the journal.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.dropped
+        self.dropped + self.journal.as_ref().map_or(0, Journal::dropped)
     }
 
     /// Whether everything is written, or nobody reads any more. No line may follow the first call.
@@ -122,7 +159,7 @@ impl Output {
         }
         match self.writer.take().map(JoinHandle::join) {
             Some(Ok(Err(error))) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(true),
+            _ => Ok(self.journal.as_mut().is_none_or(Journal::finished)),
         }
     }
 
@@ -130,10 +167,14 @@ impl Output {
     pub fn abandon(&mut self) {
         self.dropped += lines(&self.chunk) + self.handed - self.written.load(Ordering::Relaxed);
         self.chunk.clear();
+        if let Some(journal) = &mut self.journal {
+            journal.abandon();
+        }
     }
 
     /// Hands the chunk over. While the queue is full, a chunk of up to `keep` bytes waits; a longer one is dropped.
     fn hand_over(&mut self, keep: usize) {
+        let keep = if self.patient { usize::MAX } else { keep };
         let Some(queue) = &self.queue else {
             self.chunk.clear();
             return;

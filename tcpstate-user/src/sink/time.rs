@@ -5,7 +5,7 @@ const NS_PER_S: i128 = 1_000_000_000;
 
 /// Turns monotonic time into wall-clock text. One offset holds for the whole run, so that times never step back when
 /// the clock is set. The text of the second is kept, as most lines share it with the line before.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct WallClock {
     offset_ns: i128,
     second: i128,

@@ -56,7 +56,8 @@ const PAYLOAD: usize = 16;
 
 fn read_all(bytes: &[u8]) -> Result<(Progress, Tally), CountError> {
     let mut tally = Tally::default();
-    read(bytes, &mut tally).map(|progress| (progress, tally))
+    let progress = read(bytes, &mut |payload| count(payload, &mut tally))?;
+    Ok((progress, tally))
 }
 
 #[test]
@@ -173,7 +174,7 @@ proptest! {
 
 #[test]
 fn the_request_asks_for_live_states() {
-    let bytes = request(LIVE_STATES);
+    let bytes = request(LIVE_STATES, 0);
     assert_eq!(
         NetlinkBuffer::new_checked(&bytes[..])
             .unwrap()

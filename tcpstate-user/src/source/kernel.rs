@@ -2,17 +2,18 @@
 //! module that knows aya.
 mod counters;
 mod fields;
+pub(crate) mod filter;
 mod plan;
 mod rings;
 mod symbols;
 mod timers;
 mod walk;
 
-use std::{os::fd::AsFd, path::Path};
+use std::{io::ErrorKind, os::fd::AsFd, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use aya::{
-    Btf, Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader, Endianness,
     programs::{BtfTracePoint, Iter, tp_btf::BtfTracePointLink},
 };
 use aya_log::EbpfLogger;
@@ -21,8 +22,11 @@ use nix::{
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
 };
 
+use tcpstate_ebpf::Filter;
+
 pub use self::{
     counters::Counted,
+    filter::in_kernel,
     plan::{Plan, Probe, Tier},
     walk::{Walk, Walked},
 };
@@ -33,14 +37,40 @@ use crate::{clock, fact::Fact, netns::Found};
 /// How the kernel side is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {
+    /// Which facts are delivered, as far as the kernel side can tell.
+    pub filter: Filter,
     /// Bytes of all ring buffers together; each CPU gets an equal part.
     pub ring_bytes: u32,
     /// Follow mini-sockets; otherwise full sockets only.
     pub minis: bool,
+    /// How the owners of sockets are learned.
+    pub owners: Owners,
     /// The programs send messages.
     pub verbose: bool,
     /// Measure the programs' run time (about 40 ns a run).
     pub bpf_stats: bool,
+}
+
+/// How the owners of sockets are learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owners {
+    /// Only the tasks that connect or listen, which cost nothing.
+    None,
+    /// By walks over the open files as well: at the start, at the end, and whenever counts are reconciled.
+    Walks,
+    /// As sockets are accepted, used and shut down as well; with the payload that they carried.
+    Events,
+}
+
+/// What a program has cost.
+#[derive(Clone, Debug)]
+pub struct ProgramRuns {
+    /// Its name in the object.
+    pub name: String,
+    /// How many times it has run.
+    pub runs: u64,
+    /// How long it has run.
+    pub time: Duration,
 }
 
 /// The programs, attached, and what they write.
@@ -60,14 +90,19 @@ pub struct KernelSource {
     stats: Option<std::os::fd::OwnedFd>,
     /// Length of a jiffy, ns.
     tick_ns: u32,
+    owners: Owners,
 }
 
 /// Name of the program at the main tracepoint.
 const MAIN_PROGRAM: &str = "inet_sock_set_state";
 /// Name of the program that takes over where the main one is not run, because it is running already.
 const NESTED_PROGRAM: &str = "nested_set_state";
+/// What fails where the kernel's types cannot be had.
+const READING_TYPES: &str = "reading the kernel's types";
 /// Name of the program that walks the socket tables.
 const WALK_PROGRAM: &str = "walk_tcp";
+/// Name of the program that walks the open files.
+const FILES_PROGRAM: &str = "walk_files";
 
 impl KernelSource {
     /// Loads and attaches the programs.
@@ -75,9 +110,12 @@ impl KernelSource {
     /// # Errors
     /// The kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
     pub fn start(config: Config) -> anyhow::Result<Self> {
-        let types = kernel_types()?;
+        let description = kernel_types()?;
+        let types = btf_rs::Btf::from_bytes(&description).context(READING_TYPES)?;
         let offsets = fields::offsets(&types)?;
         let has_cookie = u8::from(fields::has_function(&types, "bpf_get_socket_ptr_cookie"));
+        let filtered = u8::from(config.filter != Filter::default());
+        let want_details = u8::from(config.owners == Owners::Events);
         let (handlers, watchable) = match symbols::handlers() {
             Ok(handlers) => (handlers, Ok(())),
             Err(error) => (Handlers::default(), Err(error)),
@@ -87,7 +125,7 @@ impl KernelSource {
         if let Err(error) = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY) {
             log::debug!("raising RLIMIT_MEMLOCK: {error}");
         }
-        let btf = Btf::from_sys_fs().context("reading the kernel's types")?;
+        let btf = Btf::parse(&description, Endianness::default()).context(READING_TYPES)?;
         let log_level = if config.verbose { u8::MAX } else { 0 };
         let cpus =
             aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
@@ -97,6 +135,8 @@ impl KernelSource {
             .map_max_entries("RINGS", u32::try_from(cpus)?)
             .override_global(aya_log::LEVEL, &log_level, false)
             .override_global("HAS_COOKIE", &has_cookie, true)
+            .override_global("FILTERED", &filtered, true)
+            .override_global("WANT_DETAILS", &want_details, true)
             .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
             .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
         for (symbol, offset) in &offsets {
@@ -108,6 +148,7 @@ impl KernelSource {
                 "/tcpstate-ebpf"
             )))
             .map_err(|error| refused(error.into(), "loading the programs"))?;
+        filter::set(&mut ebpf, config.filter)?;
         let logs = config
             .verbose
             .then(|| EbpfLogger::init(&mut ebpf))
@@ -130,12 +171,21 @@ impl KernelSource {
         let walk: &mut Iter = program(&mut ebpf, WALK_PROGRAM)?;
         walk.load("tcp", &btf)
             .map_err(|error| refused(error.into(), "loading the socket iterator"))?;
+        if config.owners >= Owners::Walks {
+            let files: &mut Iter = program(&mut ebpf, FILES_PROGRAM)?;
+            files
+                .load("task_file", &btf)
+                .map_err(|error| refused(error.into(), "loading the iterator over open files"))?;
+        }
         // Mini-sockets first: a full socket's end is understood only where its timewait socket was seen.
-        let plan = if config.minis {
+        let mut plan = if config.minis {
             Plan::attach(&mut ebpf, &btf, &types, &watchable)
         } else {
             Plan::full_sockets_only()
         };
+        if config.owners == Owners::Events {
+            plan.attach_owners(&mut ebpf, &btf, &types);
+        }
         let link = [
             attach_main(&mut ebpf, MAIN_PROGRAM, &btf)?,
             attach_main(&mut ebpf, NESTED_PROGRAM, &btf)?, // attached later, it runs after the first
@@ -151,6 +201,7 @@ impl KernelSource {
             logs,
             stats,
             tick_ns,
+            owners: config.owners,
         })
     }
 
@@ -166,7 +217,10 @@ impl KernelSource {
     /// # Errors
     /// The object has no such program.
     pub fn walk(&mut self, found: Found) -> anyhow::Result<Walk> {
-        let walk = Walk::prepare(program(&mut self.ebpf, WALK_PROGRAM)?, found);
+        let mut walk = Walk::prepare(program(&mut self.ebpf, WALK_PROGRAM)?, found);
+        if self.owners >= Owners::Walks {
+            walk.prepare_files(program(&mut self.ebpf, FILES_PROGRAM)?);
+        }
         self.rings.hold_back(walk.start_ns());
         Ok(walk)
     }
@@ -213,27 +267,30 @@ impl KernelSource {
         self.counters.read()
     }
 
-    /// Run time of all programs so far, in seconds; `None` unless it is measured.
+    /// What each loaded program has cost so far; `None` unless it is measured.
     ///
     /// # Errors
     /// The kernel does not tell.
-    pub fn bpf_seconds(&self) -> anyhow::Result<Option<f64>> {
+    pub fn program_runs(&self) -> anyhow::Result<Option<Vec<ProgramRuns>>> {
         if self.stats.is_none() {
             return Ok(None);
         }
-        let mut total = std::time::Duration::ZERO;
-        // A program that is not loaded, because the plan does without it, has no run time.
-        for (name, program) in self
+        // A program that is not loaded, because the plan does without it, does not run.
+        let loaded = self
             .ebpf
             .programs()
-            .filter(|(_, program)| program.fd().is_ok())
-        {
+            .filter(|(_, program)| program.fd().is_ok());
+        let runs = loaded.map(|(name, program)| {
             let info = program
                 .info()
                 .with_context(|| format!("asking about program {name}"))?;
-            total += info.run_time();
-        }
-        Ok(Some(total.as_secs_f64()))
+            Ok(ProgramRuns {
+                name: name.to_owned(),
+                runs: info.run_count(),
+                time: info.run_time(),
+            })
+        });
+        runs.collect::<anyhow::Result<_>>().map(Some)
     }
 
     fn settle(&mut self, now_ns: u64, facts: &mut Vec<Fact>) {
@@ -275,16 +332,15 @@ impl Source for KernelSource {
     }
 }
 
-fn kernel_types() -> anyhow::Result<btf_rs::Btf> {
-    let path = Path::new(fields::BTF_PATH);
-    if !path.exists() {
-        return Err(anyhow!(
-            "reading the kernel's types: {} does not exist; use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian 11, Ubuntu 20.10, RHEL 8.2 and later have it)",
-            path.display()
-        ));
-    }
-    btf_rs::Btf::from_file(path)
-        .with_context(|| format!("reading the kernel's types from {}", path.display()))
+/// The kernel's description of its types, read once: both libraries that need it would read it in small pieces.
+fn kernel_types() -> anyhow::Result<Vec<u8>> {
+    let path = fields::BTF_PATH;
+    std::fs::read(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => anyhow!(
+            "{READING_TYPES}: {path} does not exist; use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian 11, Ubuntu 20.10, RHEL 8.2 and later have it)"
+        ),
+        _ => anyhow::Error::new(error).context(format!("{READING_TYPES} from {path}")),
+    })
 }
 
 /// Loads and attaches a program of the main tracepoint.

@@ -1,7 +1,7 @@
 //! Full sockets: what follows from the tracepoint's transitions.
-use super::{Connection, Held, Tracker};
+use super::{Connection, Held, Tracker, owners::certain, payload::payload};
 use crate::{
-    fact::{Fact, Opened},
+    fact::{Details, Fact},
     tcp::{Reason, Role, TcpState, Transition, Tuple},
 };
 
@@ -11,7 +11,7 @@ pub(super) struct Step {
     pub(super) old: TcpState,
     pub(super) new: TcpState,
     pub(super) error: u16,
-    pub(super) opened: Option<Opened>,
+    pub(super) details: Option<Details>,
 }
 
 /// A child that leaves SYN_RECV within this long of its birth may have come from a SYN cookie, whose half-open time
@@ -23,21 +23,32 @@ impl Tracker {
         &mut self,
         fact: &Fact,
         step: Step,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let object = fact.object;
         let Step { old, new, .. } = step;
+        if new == TcpState::Listen {
+            let details = step.details;
+            let owner = details.and_then(|details| details.owner);
+            self.listens(fact, owner, details.and_then(|details| details.cgroup));
+        } else if old == TcpState::Listen || old == TcpState::Close {
+            self.stops_listening(object); // or its address is another's now
+        }
+        let owner_seen = step.details.is_some_and(|details| details.owner.is_some());
+        if owner_seen || [old, new].contains(&TcpState::Close) || old == TcpState::Listen {
+            self.owners.outdate(object);
+        }
         if old == TcpState::Close || (old == TcpState::Listen && new == TcpState::SynRecv) {
-            self.remove(object); // whatever was known under this address has ended unseen
+            self.lose(object);
             self.begin(fact, step, out);
             return;
         }
-        let cookie = step.opened.map_or(0, |opened| opened.cookie);
+        let cookie = step.details.map_or(0, |details| details.cookie);
         // A child that was not seen to leave SYN_RECV may be another one by now.
         let known = self
             .known(fact)
             .filter(|known| known.tuple.is_some() || old == TcpState::SynRecv);
-        let Some(mut connection) = known.or_else(|| self.meet(fact, cookie, old)) else {
+        let Some(mut connection) = known.or_else(|| self.meet(fact, cookie, old, out)) else {
             return;
         };
         if old == new && !self.config.raw {
@@ -51,18 +62,28 @@ impl Tracker {
         if connection.id.cookie == 0 && connection.held.is_some() {
             connection.id.cookie = cookie;
         }
-        if !connection.admitted || connection.held.is_some() {
+        Self::learn(&mut connection, step.details.as_ref());
+        if owner_seen {
+            connection.owner_walk = self.walk.number();
+        }
+        if !connection.is_admitted() || connection.held.is_some() {
             match connection
                 .tuple
                 .and_then(|tuple| self.config.admits(fact.netns, &tuple))
             {
-                Some(false) => return,
-                Some(true) => connection.admitted = true,
+                Some(false) => {
+                    self.owners.forget(&connection);
+                    return;
+                }
+                Some(true) => {
+                    if self.is_child(&connection) && !self.join_request(fact, step, &mut connection)
+                    {
+                        return;
+                    }
+                    self.decide(&mut connection, false, out);
+                }
                 None => {}
             }
-        }
-        if self.is_child(&connection) && !self.join_request(fact, step, &mut connection) {
-            return;
         }
         self.release(object, &mut connection, out);
         if new == TcpState::Close {
@@ -74,9 +95,9 @@ impl Tracker {
     }
 
     /// A connection begins: `CLOSE -> x`, or the child of a listener.
-    fn begin(&mut self, fact: &Fact, step: Step, out: &mut impl FnMut(&Transition)) {
+    fn begin(&mut self, fact: &Fact, step: Step, out: &mut (impl FnMut(&Transition) + ?Sized)) {
         let Step {
-            old, new, opened, ..
+            old, new, details, ..
         } = step;
         if new == TcpState::Close {
             return;
@@ -102,15 +123,20 @@ impl Tracker {
         };
         let mut connection = Connection {
             tuple: (!child).then_some(fact.tuple),
-            owner: opened.and_then(|opened| opened.owner),
             held: Some(Held {
                 mono_ns: fact.time_ns,
                 from: old,
                 to: new,
             }),
-            admitted: admitted == Some(true),
-            ..self.connection(fact, opened.map_or(0, |opened| opened.cookie), new, role)
+            ..self.connection(fact, details.map_or(0, |details| details.cookie), new, role)
         };
+        Self::learn(&mut connection, details.as_ref());
+        if child {
+            self.hint(&mut connection, 0, fact);
+        }
+        if admitted == Some(true) {
+            self.decide(&mut connection, false, out);
+        }
         if child {
             self.minis.born(fact);
         } else {
@@ -138,6 +164,10 @@ impl Tracker {
             Some(request) => {
                 if let Some(request) = self.remove(request) {
                     child.id = request.id;
+                    child.standing = request.standing;
+                    // The request knows its listener by address.
+                    child.owner = certain(child).or(request.owner).or(child.owner);
+                    child.cgroup = child.cgroup.or(request.cgroup);
                     child.since_ns = request.since_ns;
                     child.seen_ns = request.seen_ns;
                     child.held = None;
@@ -160,12 +190,16 @@ impl Tracker {
         fact: &Fact,
         step: Step,
         mut connection: Connection,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let object = fact.object;
-        if let Some(tuple) = connection.tuple
-            && let Some(handover) = self.minis.take_over(connection.netns, &tuple)
-        {
+        let handover = connection
+            .tuple
+            .and_then(|tuple| self.minis.take_over(connection.netns, &tuple));
+        connection.bytes = connection
+            .bytes
+            .map(|counted| payload(counted, connection.role, &step, handover));
+        if let Some(handover) = handover {
             if handover.substate != step.old {
                 let states = (step.old, handover.substate);
                 self.step(object, &mut connection, handover.time_ns, states, None, out);

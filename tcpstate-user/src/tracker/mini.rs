@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
-use super::{Connection, Held, Tracker};
+use super::{Connection, Held, Standing, Tracker};
 use crate::{
     fact::{Cause, Fact},
     tcp::{Reason, Role, TcpState, Transition, Tuple},
@@ -82,7 +82,7 @@ impl Minis {
 
 impl Tracker {
     pub(super) fn timewait_created(&mut self, fact: &Fact, substate: TcpState) {
-        self.remove(fact.object); // whatever was known under this address has ended unseen
+        self.lose(fact.object);
         if self.config.admits(fact.netns, &fact.tuple) == Some(true) {
             let handover = Handover {
                 timewait: fact.object,
@@ -99,7 +99,7 @@ impl Tracker {
         &mut self,
         fact: &Fact,
         substate: TcpState,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let entered = self
             .connections
@@ -109,6 +109,7 @@ impl Tracker {
             });
         if entered && let Some(mut connection) = self.known(fact) {
             let states = (TcpState::FinWait2, TcpState::TimeWait);
+            let unknown = connection.in_doubt; // this may be a restart
             self.step(
                 fact.object,
                 &mut connection,
@@ -117,6 +118,9 @@ impl Tracker {
                 None,
                 out,
             );
+            if unknown {
+                connection.since_ns = None;
+            }
             self.insert(fact.object, connection);
         }
     }
@@ -127,9 +131,10 @@ impl Tracker {
         substate: TcpState,
         cause: Cause,
         armed_ns: Option<u64>,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        let Some(mut connection) = self.known(fact).or_else(|| self.meet(fact, 0, substate)) else {
+        let known = self.known(fact);
+        let Some(mut connection) = known.or_else(|| self.meet(fact, 0, substate, out)) else {
             return;
         };
         if connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait {
@@ -171,9 +176,10 @@ impl Tracker {
         &mut self,
         fact: &Fact,
         cookie: u64,
-        out: &mut impl FnMut(&Transition),
+        listener: u64,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        self.remove(fact.object); // whatever was known under this address has ended unseen
+        self.lose(fact.object);
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return;
         }
@@ -183,6 +189,8 @@ impl Tracker {
             from: TcpState::Listen,
             to: TcpState::SynRecv,
         });
+        self.hint(&mut connection, listener, fact);
+        self.decide(&mut connection, false, out);
         self.release(fact.object, &mut connection, out);
         self.insert(fact.object, connection);
     }
@@ -191,7 +199,7 @@ impl Tracker {
         &mut self,
         fact: &Fact,
         cause: Cause,
-        out: &mut impl FnMut(&Transition),
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         // One that was accepted is no longer known: its full socket has continued it.
         let Some(mut connection) = self.known(fact) else {
@@ -199,6 +207,8 @@ impl Tracker {
         };
         let reason = match cause {
             Cause::Timer => connection.fate.or(Some(Reason::Timeout)),
+            // What arrives for it after its listener has closed ends it.
+            Cause::Aborted => connection.fate.or(Some(Reason::Aborted)),
             Cause::Unknown => connection.fate,
             cause => reason(cause),
         };
@@ -239,6 +249,7 @@ impl Tracker {
         for connection in self.connections.values_mut() {
             if connection.state == TcpState::FinWait2 {
                 connection.lose_track(TcpState::FinWait2);
+                connection.in_doubt = true;
             }
         }
         let nameless = self
@@ -247,11 +258,15 @@ impl Tracker {
             .filter(|(_, connection)| connection.tuple.is_none());
         let children: Vec<u64> = nameless.map(|(object, _)| *object).collect();
         for child in children {
-            self.remove(child);
+            self.lose(child);
         }
     }
 
-    pub(super) fn settle_minis(&mut self, now_ns: u64) {
+    pub(super) fn settle_minis(
+        &mut self,
+        now_ns: u64,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) {
         let old = |time_ns: u64| time_ns.saturating_add(SETTLE_NS) <= now_ns;
         // A timewait socket whose full socket never closed in our sight stands for itself.
         let orphans: Vec<(Handover, Fact)> = self
@@ -261,8 +276,9 @@ impl Tracker {
             .map(|(_, orphan)| orphan)
             .collect();
         for (handover, fact) in orphans {
-            if let Some(mut connection) = self.meet(&fact, 0, handover.substate) {
-                // The full socket may have been in FIN_WAIT2 before; TIME_WAIT begins here.
+            if let Some(mut connection) = self.meet(&fact, 0, handover.substate, out) {
+                // The full socket may have been in FIN_WAIT2 before, and may have left it; TIME_WAIT begins here.
+                connection.in_doubt = handover.substate == TcpState::FinWait2;
                 connection.since_ns =
                     (handover.substate == TcpState::TimeWait).then_some(handover.time_ns);
                 self.insert(handover.timewait, connection);
@@ -277,13 +293,13 @@ impl Tracker {
                     let still_held = connection
                         .held
                         .is_some_and(|held| held.mono_ns == birth.time_ns);
-                    still_held && !connection.admitted
+                    still_held && connection.standing == Standing::Unnamed
                 });
             if waits
                 && self.config.admits_child(&birth)
                 && let Some(mut connection) = self.remove(birth.object)
             {
-                connection.admitted = true;
+                self.decide(&mut connection, false, out);
                 self.insert(birth.object, connection);
             }
         }

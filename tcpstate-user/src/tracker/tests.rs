@@ -1,10 +1,12 @@
 //! Tests of the tracker: properties of random stories of connections, and the rules of product.md one by one.
 mod lives;
 mod loss;
+mod owners;
 mod properties;
 mod rules;
 mod selection;
 mod story;
+mod wholes;
 
 use hashbrown::HashSet;
 
@@ -38,12 +40,18 @@ impl Run {
             .apply(fact, &mut |transition| out.push(*transition));
     }
 
+    fn tick(&mut self, now_ns: u64) {
+        let out = &mut self.out;
+        self.tracker
+            .tick(now_ns, &mut |transition: &Transition| out.push(*transition));
+    }
+
     /// Applies what was told, with a tick after each fact that nothing else belongs to.
     fn tell<'a>(&mut self, told: impl IntoIterator<Item = &'a Told>) {
         for told in told {
             self.apply(&told.fact);
             if told.quiet {
-                self.tracker.tick(told.fact.time_ns);
+                self.tick(told.fact.time_ns);
             }
             self.assert_counts_are_the_table();
         }
@@ -69,10 +77,18 @@ impl Run {
                     state,
                     cookie: story.lives[life].cookie,
                     since_ns: None,
+                    cgroup: None,
                 },
             });
         }
-        self.tracker.walk_ends(now_ns, &HashSet::from_iter([NETNS]));
+        let out = &mut self.out;
+        self.tracker.walk_ends(
+            now_ns,
+            &HashSet::from_iter([NETNS]),
+            &mut |transition: &Transition| {
+                out.push(*transition);
+            },
+        );
         self.assert_counts_are_the_table();
     }
 

@@ -1,10 +1,10 @@
 //! Walks over the kernel's socket tables: the first takes up what exists; later ones find and repair drift.
 use hashbrown::HashSet;
 
-use super::{Connection, Tracker};
+use super::{Connection, Standing, Tracker};
 use crate::{
     fact::Fact,
-    tcp::{Role, TcpState},
+    tcp::{Role, TcpState, Transition},
 };
 
 /// A walk may meet a socket just before the kernel stores the state whose transition was already reported, ns.
@@ -42,6 +42,11 @@ impl Walk {
         self.number <= 1 && self.running
     }
 
+    /// Number of the walk that runs or was last.
+    pub(super) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// A socket has closed.
     pub(super) fn closed(&mut self, object: u64) {
         if self.running {
@@ -57,19 +62,25 @@ impl Tracker {
         self.walk.running = true;
         self.walk.closed.clear();
         self.walk.drift = Drift::default();
+        self.owners.walk_begins();
     }
 
     /// The walk that began at `start_ns` has ended and all its facts are applied. A socket of one of its `namespaces`
     /// that it should have met, and did not, is gone. Returns the drift that was found and repaired; the first walk
     /// finds none, as it takes up what exists.
-    pub fn walk_ends(&mut self, start_ns: u64, namespaces: &HashSet<u32>) -> Drift {
+    pub fn walk_ends(
+        &mut self,
+        start_ns: u64,
+        namespaces: &HashSet<u32>,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) -> Drift {
         let number = self.walk.number;
         let ghosts: Vec<u64> = self
             .connections
             .iter()
             .filter(|(_, connection)| {
                 connection.walk != number
-                    && connection.admitted
+                    && connection.standing != Standing::Unnamed
                     && connection.seen_ns < start_ns
                     && namespaces.contains(&connection.netns)
             })
@@ -77,9 +88,12 @@ impl Tracker {
             .collect();
         for ghost in ghosts {
             if let Some(connection) = self.remove(ghost) {
-                self.walk.drift.0[connection.state.index()] += 1;
+                self.owners.forget(&connection);
+                self.walk.drift.0[connection.state.index()] += i64::from(connection.is_admitted());
             }
         }
+        self.holders_known(out);
+        self.forget_listeners(start_ns, namespaces);
         self.walk.running = false;
         self.walk.closed = HashSet::new();
         if number > 1 {
@@ -98,22 +112,29 @@ impl Tracker {
     pub(super) fn exists(
         &mut self,
         fact: &Fact,
-        state: TcpState,
-        cookie: u64,
-        since_ns: Option<u64>,
+        met: Met,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let number = self.walk.number;
+        let state = met.state;
         if state == TcpState::Close
             || self.walk.closed.contains(&fact.object)
             || self.minis.is_taking_over(fact)
         {
             return;
         }
+        if state == TcpState::Listen {
+            self.listens(fact, None, met.cgroup);
+        }
         let stale = match self.connections.get_mut(&fact.object) {
             Some(known) => {
                 known.walk = number;
-                let agrees = known.state == state || !known.admitted;
+                let agrees = known.state == state || known.standing == Standing::Unnamed;
                 if agrees || known.seen_ns.saturating_add(STORE_NS) > fact.time_ns {
+                    // Where its beginning was missed, its cgroup is not known yet.
+                    let change =
+                        |known: &mut Connection| known.cgroup = known.cgroup.or(met.cgroup);
+                    self.amend(fact.object, change, out);
                     return;
                 }
                 true
@@ -124,22 +145,38 @@ impl Tracker {
             return;
         }
         if stale && let Some(known) = self.remove(fact.object) {
-            self.walk.drift.0[known.state.index()] += 1;
-        }
-        if !self.walk.is_first() {
-            self.walk.drift.0[state.index()] -= 1;
+            self.owners.forget(&known);
+            self.walk.drift.0[known.state.index()] += i64::from(known.is_admitted());
         }
         let role = match state {
             TcpState::Listen => Some(Role::Listener),
             TcpState::SynRecv => Some(Role::Server),
             _ => None,
         };
-        let connection = Connection {
-            since_ns,
-            estimated: since_ns.is_some(),
+        let mut connection = Connection {
+            since_ns: met.since_ns,
+            estimated: met.since_ns.is_some(),
             walk: number,
-            ..self.connection(fact, cookie, state, role)
+            cgroup: met.cgroup,
+            ..self.connection(fact, met.cookie, state, role)
         };
+        self.decide(&mut connection, false, out);
+        if !self.walk.is_first() {
+            self.walk.drift.0[state.index()] -= i64::from(connection.is_admitted());
+        }
         self.insert(fact.object, connection);
     }
+}
+
+/// A socket that a walk meets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Met {
+    /// Its state as `ss` shows it.
+    pub(super) state: TcpState,
+    /// Its cookie; 0 if none.
+    pub(super) cookie: u64,
+    /// When it entered that state, where its timer tells, monotonic, ns.
+    pub(super) since_ns: Option<u64>,
+    /// Its cgroup, where it has one of its own.
+    pub(super) cgroup: Option<u64>,
 }

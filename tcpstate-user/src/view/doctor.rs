@@ -1,94 +1,45 @@
-//! `doctor`: the plan of probes, and what cannot be measured because of it.
-use std::io::Write as _;
+//! `doctor`: findings first, as text or JSON; then the plan of probes, and what cannot be measured because of it.
+mod json;
+mod plan;
+mod text;
+mod watch;
 
-use serde_json::json;
-
+pub use self::watch::Watch;
 use crate::{
-    sink::json::SCHEMA,
-    source::kernel::{Plan, Probe, Tier},
+    doctor::{evidence::Space, finding::Report},
+    source::kernel::Plan,
 };
 
-/// What a tier means for the numbers.
-fn meaning(tier: Tier) -> &'static str {
-    match tier {
-        Tier::Fentry => "every state as ss shows it, each moment seen as it happens",
-        Tier::Tracepoint => {
-            "every state as ss shows it; not told apart: why a TIME_WAIT was not made (tw_overflow), why a half-open connection was dropped early"
-        }
-        Tier::None => {
-            "full sockets only: TIME_WAIT, orphaned FIN_WAIT2 and half-open SYN_RECV cannot be measured"
-        }
+/// Everything that `doctor` shows.
+pub struct Shown<'a> {
+    /// What the rules found.
+    pub report: &'a Report,
+    /// What they looked at.
+    pub spaces: &'a [Space],
+    /// What could not be looked at, and why.
+    pub missing: &'a [String],
+    /// The plan of probes; `None` where it was not tried.
+    pub plan: Option<&'a Plan>,
+}
+
+impl Shown<'_> {
+    /// Appends all of it as text for a terminal, with colours.
+    pub fn text(&self, out: &mut Vec<u8>) {
+        text::write(out, self);
+    }
+
+    /// Appends all of it as one JSON object on one line.
+    pub fn json(&self, out: &mut Vec<u8>) {
+        json::write(out, self);
     }
 }
 
-/// Appends the plan as text.
-pub fn text(out: &mut Vec<u8>, plan: &Plan) {
-    // Writing to a vector cannot fail, here and below.
-    let _ = writeln!(out, "tier: {}: {}\n", plan.tier, meaning(plan.tier));
-    let _ = writeln!(
-        out,
-        "{:<22} {:<30} {:<11} STATUS",
-        "PROBE", "ATTACHES TO", "TIER"
-    );
-    let _ = writeln!(
-        out,
-        "{:<22} {:<30} {:<11} attached",
-        "inet_sock_set_state", "sock:inet_sock_set_state", "both"
-    );
-    for probe in &plan.probes {
-        let status = status(plan, probe);
-        let _ = writeln!(
-            out,
-            "{:<22} {:<30} {:<11} {status}",
-            probe.program, probe.target, probe.tier
-        );
-    }
-    let missing: Vec<&Probe> = missing(plan).collect();
-    if !missing.is_empty() {
-        let _ = writeln!(out, "\nnot measurable:");
-        for probe in missing {
-            let _ = writeln!(out, "  {} (no {})", probe.without, probe.target);
-        }
-    }
+/// Appends the plan of probes alone, each probe in a line.
+pub fn plan_text(out: &mut Vec<u8>, plan: &Plan) {
+    plan::text(out, plan);
 }
 
-/// Appends the plan as one JSON object.
-pub fn json(out: &mut Vec<u8>, plan: &Plan) {
-    let probes: Vec<_> = plan
-        .probes
-        .iter()
-        .map(|probe| {
-            json!({
-                "program": probe.program,
-                "target": probe.target,
-                "tier": probe.tier.to_string(),
-                "attached": probe.refused.is_none(),
-                "refused": probe.refused,
-                "gives": probe.without,
-            })
-        })
-        .collect();
-    let object = json!({
-        "v": SCHEMA,
-        "tier": plan.tier.to_string(),
-        "probes": probes,
-        "not_measurable": missing(plan).map(|probe| probe.without).collect::<Vec<_>>(),
-    });
-    let _ = serde_json::to_writer(&mut *out, &object);
-    out.push(b'\n');
-}
-
-/// Probes whose absence is felt: those of the tier that works, or of every tier if none does.
-fn missing(plan: &Plan) -> impl Iterator<Item = &Probe> {
-    plan.probes.iter().filter(|probe| {
-        probe.refused.is_some() && (probe.tier == plan.tier || plan.tier == Tier::None)
-    })
-}
-
-fn status(plan: &Plan, probe: &Probe) -> String {
-    match &probe.refused {
-        None => "attached".to_owned(),
-        Some(why) if probe.tier == plan.tier => format!("missing: {why}"),
-        Some(why) => format!("refused: {why}"),
-    }
+/// Appends the plan of probes alone, as one JSON object on one line.
+pub fn plan_json(out: &mut Vec<u8>, plan: &Plan) {
+    json::line(out, plan::json(Some(plan)));
 }

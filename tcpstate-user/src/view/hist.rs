@@ -1,14 +1,25 @@
 //! `hist`: how long sockets stayed in each state.
 mod bars;
+mod groups;
 mod json;
 mod text;
 
+pub use self::groups::By;
+
 use std::{ops::ControlFlow, time::Duration};
 
-use super::{Moment, View};
+use self::groups::Groups;
+use super::{
+    Moment, View,
+    holders::{Holders, holders},
+};
 use crate::{
-    sink::{Output, WallClock},
+    about::About,
+    dwell::Dwell,
+    places::Places,
+    sink::{Output, WallClock, hdr::HdrLog},
     tcp::{TcpState, Transition},
+    tracker::StillOpen,
 };
 
 /// What `hist` was asked for.
@@ -24,6 +35,10 @@ pub struct Settings {
     pub unit: Unit,
     /// JSON instead of text.
     pub json: bool,
+    /// What to tell apart besides the state.
+    pub by: By,
+    /// Keys told apart at most; the rest is one group.
+    pub keys: usize,
 }
 
 /// Unit of the bars and of the percentiles in text.
@@ -55,25 +70,47 @@ impl Unit {
     }
 }
 
+/// Sockets that are still open, and who holds them.
+struct Open<'a> {
+    sockets: [StillOpen; 12],
+    holders: [Holders; 12],
+    places: &'a Places,
+}
+
 /// The view.
 pub struct Hist {
     settings: Settings,
     clock: WallClock,
+    dwell: Dwell,
+    /// Stays by key, if asked for.
+    groups: Option<Groups>,
+    hdr: Option<HdrLog>,
     shown: u64,
     /// Start of the running interval, monotonic, ns.
     since_ns: Option<u64>,
 }
 
 impl Hist {
-    /// A view with times of `clock`.
+    /// A view with times of `clock`; each interval goes into `hdr` as well.
     #[must_use]
-    pub fn new(settings: Settings, clock: WallClock) -> Self {
+    pub fn new(settings: Settings, clock: WallClock, hdr: Option<HdrLog>) -> Self {
         Self {
+            groups: (settings.by != By::State).then(|| Groups::new(settings.by, settings.keys)),
+            hdr,
             settings,
             clock,
+            dwell: Dwell::default(),
             shown: 0,
             since_ns: None,
         }
+    }
+
+    /// How writing the histogram log went.
+    ///
+    /// # Errors
+    /// It could not be written.
+    pub fn result(self) -> anyhow::Result<()> {
+        self.hdr.map_or(Ok(()), HdrLog::finish)
     }
 
     fn wants(&self, state: TcpState) -> bool {
@@ -90,42 +127,67 @@ impl Hist {
         let states: Vec<TcpState> = TcpState::live()
             .filter(|state| self.wants(*state))
             .collect();
-        let open = moment.tracker.still_open(moment.now_ns);
-        let dwell = moment.tracker.dwell();
-        if self.settings.json {
-            output.line(|line| {
-                json::write(
-                    line,
-                    &mut self.clock,
-                    moment.now_ns,
-                    span_ns,
-                    &states,
-                    dwell,
-                    &open,
-                )
+        if let Some(hdr) = &mut self.hdr {
+            hdr.interval(&self.dwell, since_ns, moment.now_ns);
+        }
+        if self.settings.interval.is_some() && !self.settings.json {
+            let time = self.clock.local(moment.now_ns);
+            output.line(|line| line.extend_from_slice(format!("\n{time}\n").as_bytes()));
+        }
+        let head = json::head(&mut self.clock, moment.now_ns, span_ns);
+        let (unit, json) = (self.settings.unit, self.settings.json);
+        if let Some(groups) = &mut self.groups {
+            let open = groups.open(&states, moment.tracker, moment.now_ns);
+            let shown = groups.shown(&states, &open);
+            let by = self.settings.by;
+            output.line(|line| match json {
+                true => json::write_groups(line, head, by, &shown),
+                false => text::write_groups(line, unit, &shown),
             });
+            groups.clear();
         } else {
-            let several = self.settings.interval.is_some();
-            output.line(|line| {
-                if several {
-                    line.extend_from_slice(
-                        format!("\n{}\n", self.clock.local(moment.now_ns)).as_bytes(),
-                    );
-                }
-                text::write(line, self.settings.unit, &states, dwell, &open);
+            let open = Open {
+                sockets: moment.tracker.still_open(moment.now_ns),
+                holders: holders(moment.tracker, moment.now_ns),
+                places: moment.places,
+            };
+            let dwell = &self.dwell;
+            output.line(|line| match json {
+                true => json::write(line, head, &states, dwell, &open),
+                false => text::write(line, unit, &states, dwell, &open),
             });
         }
-        moment.tracker.dwell_mut().clear();
+        self.dwell.clear();
     }
 }
 
 impl View for Hist {
-    fn transition(&mut self, _seq: u64, _transition: &Transition, _output: &mut Output) -> bool {
+    fn ready(&mut self, about: &About, _moment: &mut Moment<'_>) {
+        if let Some(hdr) = &mut self.hdr {
+            hdr.begin(about);
+        }
+    }
+
+    fn transition(&mut self, _seq: u64, transition: &Transition, _output: &mut Output) -> bool {
+        self.dwell.transition(transition);
+        if self.wants(transition.from)
+            && let Some(groups) = &mut self.groups
+        {
+            groups.transition(transition);
+        }
         true
+    }
+
+    fn shows_holders(&self) -> bool {
+        self.groups.is_none()
     }
 
     fn every(&self) -> Option<Duration> {
         self.settings.interval
+    }
+
+    fn is_silent(&self) -> bool {
+        self.settings.interval.is_none()
     }
 
     fn interval(&mut self, moment: &mut Moment<'_>, output: &mut Output) -> ControlFlow<()> {

@@ -77,6 +77,7 @@ impl Live {
             tracker,
             start_ns,
             now_ns,
+            ..
         } = moment;
         let rate =
             |rate: Option<f64>| rate.map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1}"));
@@ -102,6 +103,7 @@ impl Live {
             tracker,
             start_ns,
             now_ns,
+            ..
         } = moment;
         let (second, nanos) = self.clock.rfc3339(*now_ns);
         let time = Rfc3339 { second, nanos }.to_string();

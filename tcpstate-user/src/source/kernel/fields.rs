@@ -32,6 +32,21 @@ pub fn has_function(btf: &Btf, name: &str) -> bool {
         .is_ok_and(|types| types.iter().any(|ty| matches!(ty, Type::Func(_))))
 }
 
+/// The number of parameters of a kernel function; `None` if the kernel has none of this name.
+#[must_use]
+pub fn parameters(btf: &Btf, name: &str) -> Option<usize> {
+    let types = btf.resolve_types_by_name(name).ok()?;
+    types.iter().find_map(|ty| {
+        let Type::Func(function) = ty else {
+            return None;
+        };
+        match btf.resolve_chained_type(function).ok()? {
+            Type::FuncProto(prototype) => Some(prototype.parameters.len()),
+            _ => None,
+        }
+    })
+}
+
 fn offset(btf: &Btf, field: &Field) -> anyhow::Result<u32> {
     let mut ty = btf
         .resolve_types_by_name(field.structure)?

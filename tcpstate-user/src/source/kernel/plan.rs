@@ -9,7 +9,10 @@ use aya::{
 };
 use btf_rs::Btf as Types;
 
-use super::{fields::has_function, program};
+use super::{
+    fields::{has_function, parameters},
+    program,
+};
 
 /// How mini-sockets are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,21 +160,53 @@ const FENTRY: &[Spec] = &[
 
 /// The tracepoint tier.
 const TRACEPOINT: &[Spec] = &[
-    tracepoint("timer_expire_entry", true, "mini-sockets"),
-    tracepoint("timer_cancel", true, "mini-sockets"),
-    tracepoint("timer_start", true, "mini-sockets"),
+    tracepoint(
+        "timer_expire_entry",
+        &["timer_expire_entry"],
+        true,
+        "mini-sockets",
+    ),
+    tracepoint("timer_cancel", &["timer_cancel"], true, "mini-sockets"),
+    tracepoint("timer_start", &["timer_start"], true, "mini-sockets"),
     tracepoint(
         "kfree_skb",
+        &["kfree_skb"],
         false,
         "FIN_WAIT2 -> TIME_WAIT of an orphan as it happens (it is recovered at the end, marked estimated)",
     ),
 ];
 
-const fn tracepoint(program: &'static str, essential: bool, without: &'static str) -> Spec {
+/// The kernel function that returns an accepted socket.
+const ACCEPT: &str = "inet_csk_accept";
+
+/// Who owns accepted sockets, whatever the tier; by the number of arguments of [`ACCEPT`].
+const fn accepted(program: &'static str) -> Spec {
+    Spec {
+        program,
+        kind: Kind::Exit,
+        targets: &[ACCEPT],
+        essential: false,
+        without: "who accepts a socket, at that moment (known from the first receive, the close, or the next walk over open files)",
+    }
+}
+
+const RECEIVED: Spec = tracepoint(
+    "socket_received",
+    &["tcp_rcv_space_adjust"],
+    false,
+    "who receives from a socket (known from the close, or the next walk over open files)",
+);
+
+const fn tracepoint(
+    program: &'static str,
+    targets: &'static [&'static str],
+    essential: bool,
+    without: &'static str,
+) -> Spec {
     Spec {
         program,
         kind: Kind::Tracepoint,
-        targets: &[],
+        targets,
         essential,
         without,
     }
@@ -203,6 +238,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// How it went, to be kept longer than the probes are attached.
+    #[must_use]
+    pub fn record(&self) -> Self {
+        Self {
+            probes: self.probes.clone(),
+            tier: self.tier,
+            links: Vec::new(),
+        }
+    }
+
     /// A plan that follows full sockets only.
     pub(super) fn full_sockets_only() -> Self {
         Self {
@@ -242,6 +287,30 @@ impl Plan {
         self.links.clear();
     }
 
+    /// Attaches what tells the owners of accepted sockets; each stands for itself.
+    pub(super) fn attach_owners(&mut self, ebpf: &mut Ebpf, btf: &Btf, types: &Types) {
+        // The function has two arguments from 6.10, four before.
+        let program = match parameters(types, ACCEPT) {
+            Some(2) => "socket_accepted",
+            _ => "socket_accepted_4",
+        };
+        for (spec, tier) in [
+            (accepted(program), Tier::Fentry),
+            (RECEIVED, Tier::Tracepoint),
+        ] {
+            let target = target(types, &spec);
+            let attached = attach(ebpf, btf, &spec, target);
+            self.probes.push(Probe {
+                program: spec.program,
+                target: target.to_owned(),
+                tier,
+                refused: attached.as_ref().err().map(brief),
+                without: spec.without,
+            });
+            self.links.extend(attached.ok());
+        }
+    }
+
     /// Tries every probe of a tier; nothing of it stays attached if an essential one is refused.
     fn attach_tier(
         &mut self,
@@ -254,14 +323,7 @@ impl Plan {
         let mut links = Vec::new();
         let mut works = true;
         for spec in specs {
-            let target = match spec.targets {
-                [] => spec.program,
-                [first, ..] => spec
-                    .targets
-                    .iter()
-                    .find(|name| has_function(types, name))
-                    .unwrap_or(first),
-            };
+            let target = target(types, spec);
             let refused = if works {
                 match attach(ebpf, btf, spec, target) {
                     Ok(link) => {
@@ -297,6 +359,12 @@ impl Plan {
         }
         works
     }
+}
+
+/// What a probe attaches to: the first of its targets that the kernel has.
+fn target(types: &Types, spec: &Spec) -> &'static str {
+    let known = spec.targets.iter().find(|name| has_function(types, name));
+    known.or(spec.targets.first()).copied().unwrap_or_default()
 }
 
 fn attach(ebpf: &mut Ebpf, btf: &Btf, spec: &Spec, target: &str) -> anyhow::Result<Box<dyn Send>> {

@@ -3,7 +3,8 @@
 //! A start is a birth, unless it follows the same timer's cancel at once on the same CPU: then the timer was moved. An
 //! expiry is a timewait socket's end; for a request it is the end unless the SYN-ACK is sent again, which starts the
 //! timer anew. A cancel that nothing follows is an early end. What follows does so within microseconds, so after
-//! [`SETTLE_NS`] a fact without a successor stands.
+//! [`SETTLE_NS`] a fact without a successor stands. The handler of a timer that runs out is a softirq, which may be
+//! preempted on its way: there it is [`EXPIRY_NS`].
 use std::{collections::HashMap, net::IpAddr};
 
 use crate::{
@@ -15,8 +16,10 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
-/// After this long nothing that belongs to a cancel or an expiry can still come, ns.
+/// After this long nothing that belongs to a cancel can still come, ns.
 const SETTLE_NS: u64 = 10_000_000;
+/// The same for a timer whose time is up.
+const EXPIRY_NS: u64 = 100_000_000;
 
 /// A cancelled or expired timer whose meaning is not settled.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +86,7 @@ impl Timers {
         let first = out.len();
         for open in [&mut self.timewaits, &mut self.requests] {
             open.retain(|_, open| {
-                let waits = open.fact.time_ns.saturating_add(SETTLE_NS) > now_ns;
+                let waits = open.fact.time_ns.saturating_add(open.patience_ns()) > now_ns;
                 if !waits {
                     out.push(open.end());
                 }
@@ -95,8 +98,7 @@ impl Timers {
 
     fn start(&mut self, fact: Fact, timer: TimerFact, moved: bool, out: &mut Vec<Fact>) {
         if let Some(open) = self.open(timer).remove(&fact.object) {
-            let goes_on = moved
-                || (open.timer.event == TimerEvent::Expire && timer.mini == TcpState::SynRecv);
+            let goes_on = moved || open.is_retried_by(&fact);
             if goes_on {
                 if timer.mini == TcpState::TimeWait {
                     let kind = FactKind::TimewaitSubstate {
@@ -173,6 +175,24 @@ fn peer(netns: u32, tuple: &Tuple) -> (u32, IpAddr, u16) {
 }
 
 impl Open {
+    /// How long what belongs to it may still come, ns.
+    fn patience_ns(&self) -> u64 {
+        if self.timer.remaining_ns <= 0 {
+            EXPIRY_NS
+        } else {
+            SETTLE_NS
+        }
+    }
+
+    /// Whether `start` is the handler of a request's timer that sends the SYN-ACK again, and not another request in the
+    /// memory of this one: the handler stays on its CPU.
+    fn is_retried_by(&self, start: &Fact) -> bool {
+        self.timer.mini == TcpState::SynRecv
+            && self.timer.event == TimerEvent::Expire
+            && (self.fact.cpu, self.fact.netns, self.fact.tuple)
+                == (start.cpu, start.netns, start.tuple)
+    }
+
     /// The end that this stands for.
     fn end(&self) -> Fact {
         let kind = if self.timer.mini == TcpState::TimeWait {

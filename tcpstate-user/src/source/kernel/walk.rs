@@ -34,6 +34,8 @@ pub struct Walked {
 /// A walk that is prepared: the iterators are attached, none has run.
 pub struct Walk {
     visits: Vec<(Netns, anyhow::Result<IterLink>)>,
+    /// The walk over the open files, where owners are wanted.
+    files: Option<anyhow::Result<IterLink>>,
     report: Walked,
 }
 
@@ -46,18 +48,21 @@ impl Walk {
             start_ns: clock::monotonic_ns(),
             ..Walked::default()
         };
-        let mut attach = || -> anyhow::Result<IterLink> {
-            let link = program.attach().context("attaching the socket iterator")?;
-            program
-                .take_link(link)
-                .context("taking the iterator's link")
-        };
         let visits = found
             .namespaces
             .into_iter()
-            .map(|namespace| (namespace, attach()))
+            .map(|namespace| (namespace, attach(program)))
             .collect();
-        Self { visits, report }
+        Self {
+            visits,
+            files: None,
+            report,
+        }
+    }
+
+    /// Adds a walk over the open files of every process, which tells who holds the sockets.
+    pub(super) fn prepare_files(&mut self, program: &mut Iter) {
+        self.files = Some(attach(program));
     }
 
     /// When it began, monotonic, ns.
@@ -69,7 +74,11 @@ impl Walk {
     /// not fatal.
     #[must_use]
     pub fn run(self, tick_ns: u32) -> (Vec<Fact>, Walked) {
-        let Self { visits, mut report } = self;
+        let Self {
+            visits,
+            files,
+            mut report,
+        } = self;
         let mut facts = Vec::new();
         for (namespace, link) in visits {
             match link.and_then(|link| visit(&namespace, link, tick_ns, &mut facts)) {
@@ -82,9 +91,23 @@ impl Walk {
             }
         }
         report.sockets = facts.len();
+        if let Some(Err(error)) =
+            files.map(|link| link.and_then(|link| read(link, tick_ns, &mut facts)))
+        {
+            log::info!("open files: {error:#}");
+            report.skipped += 1;
+            report.why.get_or_insert_with(|| format!("{error:#}"));
+        }
         report.end_ns = clock::monotonic_ns();
         (facts, report)
     }
+}
+
+fn attach(program: &mut Iter) -> anyhow::Result<IterLink> {
+    let link = program.attach().context("attaching an iterator")?;
+    program
+        .take_link(link)
+        .context("taking the iterator's link")
 }
 
 fn visit(
@@ -93,16 +116,17 @@ fn visit(
     tick_ns: u32,
     facts: &mut Vec<Fact>,
 ) -> anyhow::Result<()> {
-    let bytes = netns::within(namespace, || -> anyhow::Result<Vec<u8>> {
-        // The iterator belongs to the namespace of the task that opens it.
-        let mut file = link.into_file().context("opening the socket iterator")?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)
-            .context("walking the sockets")?;
-        Ok(bytes)
-    })??;
+    // The iterator belongs to the namespace of the task that opens it.
+    netns::within(namespace, || read(link, tick_ns, facts))?
+}
+
+fn read(link: IterLink, tick_ns: u32, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
+    let mut file = link.into_file().context("opening an iterator")?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)
+        .context("reading an iterator")?;
     for record in bytes.chunks_exact(size_of::<FullRecord>()) {
-        facts.push(decode(record, tick_ns).context("reading the socket iterator")?);
+        facts.push(decode(record, tick_ns).context("reading an iterator")?);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use proptest::{prelude::*, sample::select};
 
 use crate::{
-    fact::{Cause, FactKind, Opened},
+    fact::{Cause, Details, FactKind},
     tcp::{
         TcpState::{self, *},
         Tuple,
@@ -248,9 +248,10 @@ impl Life {
                 old,
                 new,
                 error: 0,
-                opened: says_more.then_some(Opened {
+                details: says_more.then_some(Details {
                     cookie: self.cookie,
                     owner: None,
+                    ..Details::default()
                 }),
             },
             effect: (old != new).then_some((old, new)),

@@ -10,7 +10,7 @@ use super::{
     story::{Story, Told, story},
 };
 use crate::{
-    fact::{Cause, Fact, FactKind, Opened},
+    fact::{Cause, Details, Fact, FactKind},
     tcp::{TcpState, Tuple},
     tracker::Config,
 };
@@ -20,18 +20,14 @@ type Losses = Vec<(usize, usize)>;
 
 /// Tells the facts of `story` that `wanted` wants and that are not lost. Before one that follows a loss, the tracker is
 /// told that there was one, but not what.
-///
-/// Restarts of a TIME_WAIT's timer are left out: where the FIN that began it is lost, the restart looks the same.
 fn tell(run: &mut Run, story: &Story, lost: &Losses, wanted: impl Fn(&FactKind) -> bool) {
     let mut gap = false;
     for (number, told) in story.told.iter().enumerate() {
-        let restart =
-            matches!(told.fact.kind, FactKind::TimewaitSubstate { .. }) && told.effect.is_none();
         let arrives =
             |(first, length): &(usize, usize)| !(*first..first + length).contains(&number);
         if !lost.iter().all(arrives) {
             gap = true;
-        } else if wanted(&told.fact.kind) && !restart {
+        } else if wanted(&told.fact.kind) {
             if std::mem::take(&mut gap) {
                 run.tracker.facts_lost();
             }
@@ -99,16 +95,16 @@ fn any_fact() -> impl Strategy<Value = Fact> {
     let state = || select(&TcpState::ALL);
     let substate = || select(&[TcpState::FinWait2, TcpState::TimeWait]);
     let cause = || select(&[Cause::Unknown, Cause::Timer, Cause::Reset, Cause::NetnsGone]);
-    let opened = (0..3_u64).prop_map(|cookie| {
-        (cookie > 0).then_some(Opened {
+    let details = (0..3_u64).prop_map(|cookie| {
+        (cookie > 0).then_some(Details {
             cookie,
-            owner: None,
+            ..Details::default()
         })
     });
     let kind = prop_oneof![
-        6 => (state(), state(), select(&[0, 104, 111]), opened)
-            .prop_map(|(old, new, error, opened)| FactKind::Transition { old, new, error, opened }),
-        1 => (state(), 0..3_u64).prop_map(|(state, cookie)| FactKind::Exists { state, cookie, since_ns: None }),
+        6 => (state(), state(), select(&[0, 104, 111]), details)
+            .prop_map(|(old, new, error, details)| FactKind::Transition { old, new, error, details }),
+        1 => (state(), 0..3_u64).prop_map(|(state, cookie)| FactKind::Exists { state, cookie, since_ns: None, cgroup: None }),
         1 => substate().prop_map(|substate| FactKind::TimewaitCreated { substate }),
         1 => substate().prop_map(|substate| FactKind::TimewaitSubstate { substate }),
         1 => (substate(), cause(), proptest::option::of(0..1_000_000_u64)).prop_map(|(substate, cause, armed_ns)| {
@@ -170,7 +166,7 @@ proptest! {
         let mut run = Run::new(Config::default());
         run.walk(&story, 0, 1); // the first takes up what exists: nothing
         tell(&mut run, &begin, &lost, |_| true);
-        run.tracker.tick(walk_ns);
+        run.tick(walk_ns);
         run.walk(&story, at, walk_ns);
         run.assert_counts_are_true(&story, at);
         run.tell(&story.told[at..]);
@@ -200,7 +196,7 @@ proptest! {
             fact.time_ns = now_ns;
             run.apply(&fact);
             if tick {
-                run.tracker.tick(now_ns);
+                run.tick(now_ns);
             }
             run.assert_counts_are_the_table();
         }

@@ -98,19 +98,6 @@ proptest! {
         prop_assert_eq!(ids.len(), lives.len(), "no two lives share an identity");
     }
 
-    /// The dwell histograms hold what was given out.
-    #[test]
-    fn histograms_hold_every_dwell(story in story()) {
-        let mut run = Run::new(Config::default());
-        run.tell(&story.told);
-        run.finish();
-        for state in TcpState::ALL {
-            let given = run.out.iter().filter(|transition| transition.from == state && transition.dwell_ns.is_some());
-            let histogram = run.tracker.dwell().histogram(state);
-            prop_assert_eq!(histogram.len(), given.count() as u64);
-        }
-    }
-
     /// `--raw` gives out what the tracepoint says, nothing else, and loses nothing.
     #[test]
     fn raw_is_the_tracepoints_own_view(story in story()) {

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::{Run, lives::NETNS};
 use crate::{
-    fact::{Cause, Fact, FactKind, Opened},
+    fact::{Cause, Details, Fact, FactKind},
     tcp::{
         Comm, Owner, OwnerSource, Reason, Role,
         TcpState::{self, *},
@@ -62,7 +62,7 @@ fn change(time: u64, object: u64, old: TcpState, new: TcpState) -> Fact {
 
 /// A change of state with a pending error.
 fn failing(time: u64, object: u64, old: TcpState, new: TcpState, error: u16) -> Fact {
-    let opened = None;
+    let details = None;
     fact(
         time,
         object,
@@ -70,7 +70,7 @@ fn failing(time: u64, object: u64, old: TcpState, new: TcpState, error: u16) -> 
             old,
             new,
             error,
-            opened,
+            details,
         },
     )
 }

@@ -2,10 +2,13 @@
 use hdrhistogram::Histogram;
 use std::io::Write as _;
 
-use super::{Unit, bars};
+use super::{Holders, Open, Unit, bars, groups::Group};
 use crate::{
-    tcp::TcpState,
-    tracker::{Dwell, StillOpen},
+    dwell::{Dwell, Stays},
+    places::Places,
+    sink::printable,
+    tcp::{OwnerSource, TcpState},
+    tracker::StillOpen,
 };
 
 /// Appends what is known of `states`; one without a finished stay or an open socket is left out.
@@ -14,32 +17,54 @@ pub(super) fn write(
     unit: Unit,
     states: &[TcpState],
     dwell: &Dwell,
-    open: &[StillOpen; 12],
+    all: &Open<'_>,
 ) {
     let mut empty = true;
     for state in states {
-        let histogram = dwell.histogram(*state);
-        let open = open[state.index()];
-        let outliers = dwell.outliers(*state);
-        if histogram.is_empty() && open.sockets == 0 && outliers == 0 {
-            continue;
-        }
-        empty = false;
-        let _ = writeln!(out, "\n{state}"); // a vector does not fail, here and below
-        if !histogram.is_empty() {
-            figures(out, histogram, unit);
-            bars::write(out, histogram, unit);
-        }
-        if outliers > 0 {
-            let _ = writeln!(out, "  longer than 24 h: {outliers}");
-        }
-        if open.sockets > 0 {
-            let _ = writeln!(out, "  still open: {}, oldest {}", open.sockets, age(open));
+        let (stays, open) = (dwell.stays(*state), all.sockets[state.index()]);
+        if one(out, state.name(), stays, open, unit) {
+            empty = false;
+            if open.sockets > 0 {
+                holders(out, &all.holders[state.index()], all.places);
+            }
         }
     }
+    end(out, empty);
+}
+
+/// Appends groups, each with its heading.
+pub(super) fn write_groups(out: &mut Vec<u8>, unit: Unit, groups: &[Group<'_>]) {
+    let mut empty = true;
+    for group in groups {
+        empty &= !one(out, &group.heading(), group.stays, group.open, unit);
+    }
+    end(out, empty);
+}
+
+fn end(out: &mut Vec<u8>, empty: bool) {
     if empty {
         let _ = writeln!(out, "\nno socket was in any of these states");
     }
+}
+
+/// Appends what is known under `heading`; nothing, and false, where there is nothing.
+fn one(out: &mut Vec<u8>, heading: &str, stays: &Stays, open: StillOpen, unit: Unit) -> bool {
+    let (histogram, outliers) = (stays.histogram(), stays.outliers());
+    if histogram.is_empty() && open.sockets == 0 && outliers == 0 {
+        return false;
+    }
+    let _ = writeln!(out, "\n{heading}"); // a vector does not fail, here and below
+    if !histogram.is_empty() {
+        figures(out, histogram, unit);
+        bars::write(out, histogram, unit);
+    }
+    if outliers > 0 {
+        let _ = writeln!(out, "  longer than 24 h: {outliers}");
+    }
+    if open.sockets > 0 {
+        let _ = writeln!(out, "  still open: {}, oldest {}", open.sockets, age(open));
+    }
+    true
 }
 
 fn figures(out: &mut Vec<u8>, histogram: &Histogram<u64>, unit: Unit) {
@@ -61,6 +86,47 @@ fn figures(out: &mut Vec<u8>, histogram: &Histogram<u64>, unit: Unit) {
         at(0.999),
         show(histogram.max() as f64),
     );
+}
+
+/// Command lines are cut after so many characters.
+const COMMAND: usize = 80;
+
+/// Who holds the sockets that are still open, the most first.
+fn holders(out: &mut Vec<u8>, holders: &Holders, places: &Places) {
+    for holder in &holders.first {
+        let _ = write!(out, "    {} by ", holder.open.sockets);
+        match &holder.owner {
+            Some(owner) => {
+                let _ = write!(out, "{}[{}]", printable(owner.comm.bytes()), owner.pid);
+                if owner.source == OwnerSource::Listen {
+                    let _ = write!(out, " (their listener's)");
+                }
+                if let Some(command) = places.command_line(owner.pid) {
+                    let command: String = printable(command.as_bytes())
+                        .chars()
+                        .take(COMMAND)
+                        .collect();
+                    let _ = write!(out, " {command}");
+                }
+            }
+            None => {
+                let _ = write!(out, "no known process");
+            }
+        }
+        let _ = write!(out, ", oldest {}", age(holder.open));
+        for (place, (peer, sockets)) in holder.peers.iter().enumerate() {
+            let before = if place == 0 { "; peers" } else { "," };
+            let _ = write!(out, "{before} {peer} ({sockets})");
+        }
+        let more = holder.peers_in_all - holder.peers.len();
+        if more > 0 {
+            let _ = write!(out, " and {more} more");
+        }
+        let _ = writeln!(out);
+    }
+    if holders.others > 0 {
+        let _ = writeln!(out, "    and {} other processes", holders.others);
+    }
 }
 
 /// The age of the oldest socket; where one was there before us, it is at least that.

@@ -134,7 +134,7 @@ fn a_lone_cancel_is_an_end_and_its_cause_is_what_surrounds_it() {
             old: TcpState::Close,
             new: TcpState::SynSent,
             error: 0,
-            opened: None,
+            details: None,
         },
     );
     connect.tuple.lport = None;
@@ -211,4 +211,47 @@ fn nothing_is_settled_before_its_time() {
     assert_eq!(out, []);
     timers.settle(START + SETTLE_NS, &mut out);
     assert_eq!(out.len(), 1);
+}
+
+#[test]
+fn a_retry_may_come_late_and_another_request_in_the_same_memory_is_another() {
+    let later = START + 50 * MS; // the softirq was preempted for so long
+    let mut again = timer(later, REQUEST, TimerEvent::Start);
+    for (tuple, cpu, goes_on) in [
+        (tuple(1000), 0, true),
+        (tuple(1001), 0, false),
+        (tuple(1000), 1, false),
+    ] {
+        (again.tuple, again.cpu) = (tuple, cpu);
+        let mut timers = Timers::default();
+        let mut out = Vec::new();
+        timers.apply(timer(START, REQUEST, TimerEvent::Expire), &mut out);
+        timers.settle(later, &mut out);
+        assert_eq!(out, [], "it is too early to say");
+        timers.apply(again, &mut out);
+        timers.settle(u64::MAX, &mut out);
+        let told: Vec<_> = out.iter().map(|fact| (fact.time_ns, fact.kind)).collect();
+        let timeout = FactKind::RequestEnded {
+            cause: Cause::Timer,
+        };
+        let both = [(START, timeout), (later, ADDED)];
+        assert_eq!(told, both[..if goes_on { 0 } else { 2 }], "{again:?}");
+    }
+}
+
+#[test]
+fn an_expiry_that_comes_late_is_one_end() {
+    let mut due = timer(START, TW, TimerEvent::Cancel);
+    if let FactKind::Timer(timer) = &mut due.kind {
+        timer.remaining_ns = 0;
+    }
+    let late = START + 50 * MS;
+    let mut timers = Timers::default();
+    let mut out = Vec::new();
+    timers.apply(due, &mut out);
+    timers.settle(late, &mut out);
+    assert_eq!(out, []);
+    timers.apply(timer(late, TW, TimerEvent::Expire), &mut out);
+    timers.settle(u64::MAX, &mut out);
+    assert_eq!(out.len(), 1, "{out:?}");
 }

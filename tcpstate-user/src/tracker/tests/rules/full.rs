@@ -39,9 +39,10 @@ fn a_client_keeps_its_owner() {
         old: Close,
         new: SynSent,
         error: 0,
-        opened: Some(Opened {
+        details: Some(Details {
             cookie: 7,
             owner: Some(owner),
+            ..Details::default()
         }),
     };
     facts.push(timewait_ended(50, FinWait2, Cause::Timer, None));

@@ -84,7 +84,7 @@ fn a_syn_cookie_leaves_the_half_open_time_unknown() {
 #[test]
 fn a_fast_open_child_counts_while_it_waits() {
     let mut run = told(&[change(0, SOCKET, Listen, SynRecv)]);
-    run.tracker.tick(50 * MS);
+    run.tick(50 * MS);
     assert_eq!(run.tracker.count(SynRecv), 1);
     run.apply(&change(480, SOCKET, SynRecv, Established));
     assert_eq!(last(&run, 1), [(SynRecv, Established, Some(480), None)]);

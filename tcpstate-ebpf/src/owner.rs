@@ -1,0 +1,163 @@
+//! Owners: the tasks that connect, listen, accept, use, shut down or hold a socket. Never whoever was interrupted.
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
+    btf_maps::SkStorage,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::{bpf_ktime_get_ns, bpf_seq_write, bpf_sk_storage_get},
+    },
+    macros::btf_map,
+};
+use tcpstate_ebpf::{FAMILY_IPV4, FullRecord, Record, kind};
+
+use crate::{
+    counters,
+    fields::{Probed, Sock, Task, Typed, in_kernel_thread},
+    ring,
+    sockets::IterMeta,
+    wanted,
+};
+
+/// `struct bpf_iter__task_file`.
+#[repr(C)]
+pub struct FileContext {
+    meta: *const IterMeta,
+    task: *const Sock,
+    fd: u64,
+    file: *const Sock,
+}
+
+/// Who was last seen to use a socket.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct User {
+    tgid: u32,
+    /// How often that has changed.
+    changes: u32,
+}
+
+/// Freed with its socket.
+#[btf_map]
+static USERS: SkStorage<User> = SkStorage::new();
+
+/// Processes that take turns at one socket are told of this often; then the walks over open files have to do.
+const MAX_CHANGES: u32 = 8;
+
+/// The current task is the owner; a thread of the kernel is nobody's.
+#[inline(always)]
+pub fn fill(full: &mut FullRecord) {
+    if in_kernel_thread() {
+        return;
+    }
+    full.tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    full.uid = bpf_get_current_uid_gid() as u32;
+    full.comm = bpf_get_current_comm().unwrap_or_default();
+}
+
+/// The current task has accepted `sk`.
+#[inline(always)]
+pub fn accepted(sk: *const Sock) {
+    if !sk.is_null() && Sock::is_tcp::<Typed>(sk) && !in_kernel_thread() {
+        emit(sk);
+    }
+}
+
+/// The current task has received from `sk`, if it holds the lock; else a softirq reads for somebody in the kernel. What
+/// a thread of the kernel (NFS, SMC, a parser of streams) receives tells nothing.
+#[inline(always)]
+pub fn received(sk: *const Sock) {
+    if !Sock::is_tcp::<Typed>(sk) || !Sock::is_owned(sk) || in_kernel_thread() {
+        return;
+    }
+    let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    // SAFETY: the helper takes any full socket that BTF knows; the map is of its kind; a new value is zeroed.
+    let user = unsafe {
+        bpf_sk_storage_get(
+            (&raw const USERS).cast_mut().cast(),
+            sk.cast_mut().cast(),
+            ptr::null_mut(),
+            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+        )
+        .cast::<User>()
+    };
+    if user.is_null() {
+        return;
+    }
+    // SAFETY: not null, and alive as long as the socket. The socket's lock keeps other tasks off.
+    let User {
+        tgid: last,
+        changes,
+    } = unsafe { user.read() };
+    if last == tgid || changes >= MAX_CHANGES {
+        return;
+    }
+    // SAFETY: as above.
+    unsafe {
+        user.write(User {
+            tgid,
+            changes: changes + 1,
+        });
+    }
+    emit(sk);
+}
+
+/// States that the current task, which is no thread of the kernel, uses `sk`.
+#[inline(always)]
+fn emit(sk: *const Sock) {
+    if !wanted::admits::<Typed>(sk) {
+        return;
+    }
+    let Some(counters) = counters::this_cpu() else {
+        return;
+    };
+    ring::emit::<FullRecord>(counters, |entry| {
+        let mut full = FullRecord {
+            record: ring::record::<Typed>(sk, kind::USED, 0, 0),
+            cgroup: Sock::cgroup(sk),
+            ..FullRecord::default()
+        };
+        fill(&mut full);
+        entry.write(full);
+    });
+}
+
+/// Writes a record of the open file that the walk stands at, if it is a TCP socket.
+#[inline(always)]
+pub fn held(ctx: *const FileContext) {
+    // SAFETY: the kernel passes a valid context; the verifier knows the types of its members.
+    let (meta, task, file) = unsafe { ((*ctx).meta, (*ctx).task, (*ctx).file) };
+    if task.is_null() || file.is_null() {
+        return;
+    }
+    let sk = Sock::of_file(file);
+    if sk.is_null() || !Sock::is_inet::<Probed>(sk) || !Sock::is_tcp::<Probed>(sk) {
+        return;
+    }
+    let (tgid, uid, comm) = Task::identity(task);
+    // The socket's address identifies it; its tuple would cost a stack that there is not.
+    let full = FullRecord {
+        record: Record {
+            // SAFETY: the helper has no preconditions.
+            time_ns: unsafe { bpf_ktime_get_ns() },
+            object: sk as u64,
+            kind: kind::HELD,
+            family: FAMILY_IPV4,
+            ..Record::default()
+        },
+        tgid,
+        uid,
+        comm,
+        ..FullRecord::default()
+    };
+    // SAFETY: `seq` is the iterator's own; the data lies on this program's stack. An overflow makes the kernel
+    // grow its buffer and call again, so the result needs no look.
+    unsafe {
+        bpf_seq_write(
+            (*meta).seq,
+            (&raw const full).cast_mut().cast(),
+            size_of::<FullRecord>() as u32,
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! Gathers the evidence of a namespace from the running kernel: settings, counters, sockets. Works for an ordinary user.
+mod sockets;
+
+use std::{collections::BTreeMap, fs, time::Instant};
+
+use super::evidence::{Counters, Settings, Space, Watched};
+use crate::netns::{self, Netns};
+
+/// Counters that rules and reports name: those of `TcpExt`, and those of `Tcp` in `/proc/net/snmp`.
+const NAMES: &[&str] = &[
+    "ListenOverflows",
+    "ListenDrops",
+    "TCPTimeWaitOverflow",
+    "TCPReqQFullDoCookies",
+    "TCPReqQFullDrop",
+    "SyncookiesSent",
+    "SyncookiesRecv",
+    "SyncookiesFailed",
+    "TW",
+    "TWRecycled",
+    "TWKilled",
+    "TCPAbortOnData",
+    "TCPAbortOnClose",
+    "TCPAbortOnMemory",
+    "TCPAbortOnTimeout",
+    "TCPAbortOnLinger",
+    "TCPAbortFailed",
+    "TCPBacklogDrop",
+    "TCPTimeouts",
+    "TCPSynRetrans",
+    "ActiveOpens",
+    "PassiveOpens",
+    "AttemptFails",
+    "EstabResets",
+    "RetransSegs",
+    "OutRsts",
+];
+
+/// A namespace under examination: counters of before, to tell by how much they grow.
+#[derive(Debug)]
+pub struct Subject {
+    netns: Netns,
+    before: BTreeMap<String, u64>,
+    since: Instant,
+}
+
+impl Subject {
+    /// Begins to watch a namespace's counters.
+    ///
+    /// # Errors
+    /// It cannot be entered.
+    pub fn begin(netns: Netns) -> anyhow::Result<Self> {
+        let before = netns::within(&netns, counters)?;
+        Ok(Self {
+            netns,
+            before,
+            since: Instant::now(),
+        })
+    }
+
+    /// The inode of the namespace.
+    #[must_use]
+    pub fn inode(&self) -> u32 {
+        self.netns.inode
+    }
+
+    /// What there is to see now; with the growth of counters if `watched`. What could not be read goes to `missing`.
+    ///
+    /// # Errors
+    /// It cannot be entered any more.
+    pub fn space(&self, watched: bool, missing: &mut Vec<String>) -> anyhow::Result<Space> {
+        let (settings, total, sockstat, sockets) = netns::within(&self.netns, || {
+            let settings = settings();
+            let sockets = sockets::gather(&settings);
+            (settings, counters(), sockstat(), sockets)
+        })?;
+        let watched = watched.then(|| Watched {
+            span_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            grown: total
+                .iter()
+                .filter_map(|(name, now)| {
+                    let before = self.before.get(name)?;
+                    Some((name.clone(), now.checked_sub(*before)?))
+                })
+                .collect(),
+        });
+        let sockets = match sockets {
+            Ok(sockets) => Some(sockets),
+            Err(error) => {
+                missing.push(format!("sockets of {}: {error}", self.netns));
+                None
+            }
+        };
+        if total.is_empty() {
+            missing.push(format!(
+                "counters of {}: /proc/net/netstat cannot be read",
+                self.netns
+            ));
+        }
+        Ok(Space {
+            netns: self.netns.inode,
+            name: self.netns.name.clone(),
+            settings,
+            counters: Counters {
+                total,
+                watched,
+                sockstat,
+            },
+            sockets,
+            measured: None,
+        })
+    }
+}
+
+/// The settings of the calling thread's namespace, as far as it has them.
+fn settings() -> Settings {
+    let read = |path: &&str| {
+        let name = path.rsplit('/').next()?;
+        let text = fs::read_to_string(format!("/proc/sys/net/{path}")).ok()?;
+        Some((name.to_owned(), text.trim().to_owned()))
+    };
+    Settings(Settings::PATHS.iter().filter_map(read).collect())
+}
+
+/// The counters of the calling thread's namespace.
+fn counters() -> BTreeMap<String, u64> {
+    // The thread's own link: `/proc/net` shows the namespace of the process's first thread.
+    let [netstat, snmp] = ["netstat", "snmp"].map(|name| {
+        fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default()
+    });
+    let mut all = section(&netstat, "TcpExt:");
+    all.extend(section(&snmp, "Tcp:"));
+    all.retain(|name, _| NAMES.contains(&name.as_str()));
+    all
+}
+
+/// The TCP line of `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 3 alloc 8 mem 1`.
+fn sockstat() -> BTreeMap<String, u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP:"));
+    let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
+    words
+        .chunks_exact(2)
+        .filter_map(|pair| Some((pair[0].to_owned(), pair[1].parse().ok()?)))
+        .collect()
+}
+
+/// One section of `netstat` or `snmp`: a line of names and a line of values, both of which begin with `title`. Values
+/// that are no count (`MaxConn` is -1) are left out.
+fn section(text: &str, title: &str) -> BTreeMap<String, u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(title));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        return BTreeMap::new();
+    };
+    names
+        .split_whitespace()
+        .zip(values.split_whitespace())
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_read_by_name() {
+        let text = "IpExt: TW\nIpExt: 9\nTcpExt: SyncookiesSent TW\nTcpExt: 3 17\n";
+        let expected = BTreeMap::from([("SyncookiesSent".to_owned(), 3), ("TW".to_owned(), 17)]);
+        assert_eq!(section(text, "TcpExt:"), expected);
+        let snmp = section("Tcp: MaxConn ActiveOpens\nTcp: -1 5\n", "Tcp:");
+        assert_eq!(snmp, BTreeMap::from([("ActiveOpens".to_owned(), 5)]));
+        for text in ["", "TcpExt: TW", "TcpExt: \nTcpExt: \n"] {
+            assert!(section(text, "TcpExt:").is_empty(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_own_namespace_can_be_looked_at_by_everybody() {
+        let subject = Subject::begin(netns::current().unwrap()).unwrap();
+        let mut missing = Vec::new();
+        let space = subject.space(true, &mut missing).unwrap();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert!(space.settings.number("tcp_fin_timeout").is_some());
+        assert!(space.settings.usable_ports().is_some());
+        assert!(space.counters.total("ListenOverflows").is_some());
+        assert!(space.counters.grown("ListenOverflows").is_some());
+        assert!(space.counters.sockstat.contains_key("orphan"));
+        assert!(space.sockets.is_some());
+    }
+}
