@@ -63,6 +63,17 @@ fn linger2_shortens_it() {
     life.assert_end(Some("expired"));
 }
 
+/// What is above a minute counts twice: once as a full socket, and once more as a mini-socket. One stay.
+#[test]
+fn linger2_above_a_minute_is_twice_what_is_above() {
+    let life = life_of_orphan(V4, || {}, |pair| endpoint::set_linger2(&pair.client, 61));
+    life.assert_life(&after_opening(&["FIN_WAIT2->CLOSE"]));
+    let once = host::timer(Duration::from_secs(1));
+    life.assert_dwell("FIN_WAIT2", &(2 * *once.start()..=2 * *once.end()));
+    life.assert_seen();
+    life.assert_end(Some("expired"));
+}
+
 #[test]
 fn linger2_below_zero_leaves_it_out() {
     let life = life_of_orphan(V4, || {}, |pair| endpoint::set_linger2(&pair.client, -1));

@@ -1,10 +1,11 @@
 //! Connections of different namespaces that look alike, and those that end with their namespace.
 use std::net::{SocketAddr, TcpListener};
 
+use serde_json::Value;
 use tcpstate_tests::{
-    History, Namespace, Pair, Sight, Tool, endpoint, history, host,
+    History, Namespace, Other, Pair, Sight, Tool, endpoint, history, host,
     live::Live,
-    sockets,
+    other, sockets, tool,
     traffic::{self, V4},
     tun::{KERNEL, Peer, Tun},
 };
@@ -59,6 +60,66 @@ fn the_same_addresses_and_ports_in_two() {
     for (lives, of_client, of_server) in [(first, &active, &passive), (second, &passive, &active)] {
         history::find_ports(&lives, CLIENT, SERVER).assert_life(&[&client[..], of_client].concat());
         history::find_ports(&lives, SERVER, CLIENT).assert_life(&[&server[..], of_server].concat());
+    }
+}
+
+/// No test: what the other processes run.
+#[test]
+#[ignore = "the other processes of these tests run it"]
+fn other_process() {
+    other::run();
+}
+
+/// By its name, a path, a process in it, or its number; the other has the same connection.
+#[test]
+fn one_of_two_is_selected() {
+    let name = format!("tcpstate-e2e-{}-one", std::process::id());
+    let (one, two) = (Namespace::named(&name), Namespace::new());
+    let inside = Other::start(&one, "inside");
+    let listeners =
+        [&one, &two].map(|ns| ns.run(|| TcpListener::bind((V4, SERVER)).expect("listening")));
+    for selector in [
+        name.clone(),
+        format!("/run/netns/{name}"),
+        inside.pid().to_string(),
+        one.inode().to_string(),
+    ] {
+        let counts = |words: &[&str]| {
+            let run = tool::run(tool::command(
+                &[&["count"], words, &["-N", &selector]].concat(),
+            ));
+            run.assert_status(0);
+            let counts: Value = serde_json::from_str(&run.stdout[0]).expect("an object");
+            ["LISTEN", "ESTABLISHED"].map(|state| counts[state].as_u64().expect("a number"))
+        };
+        let trace = Tool::trace(&["--raw", "-N", &selector]);
+        let hist = Tool::start(&["hist", "--json", "--raw", "-N", &selector]);
+        let only_two = pair(&two, &listeners[1]);
+        let live = ["--live", "0.1", "1", "--json"];
+        assert_eq!(counts(&live), [1, 0], "{selector}");
+        let in_both = pair(&one, &listeners[0]);
+        assert_eq!(counts(&live), [1, 2], "{selector}");
+        assert_eq!(counts(&["--json"]), [1, 2], "{selector}");
+        // Closed with a reset, so that the same ports can be used again.
+        only_two.reset_by_client();
+        in_both.reset_by_client();
+        for ns in [&one, &two] {
+            ns.run(sockets::await_end);
+        }
+        let (trace, hist) = (trace.stop(), hist.stop());
+        let lines = trace.lines();
+        assert!(lines.iter().all(|line| line.netns == one.inode()));
+        let lives = History::of(lines);
+        assert_eq!(lives.len(), 2, "{selector}: {lives:#?}");
+        history::find_ports(&lives, CLIENT, SERVER).assert_life(&[
+            "CLOSE->SYN_SENT",
+            "SYN_SENT->ESTABLISHED",
+            "ESTABLISHED->CLOSE",
+        ]);
+        hist.assert_status(0);
+        let hist: Value = serde_json::from_str(&hist.stdout[0]).expect("an object");
+        let established = &hist["states"]["ESTABLISHED"]["count"];
+        assert_eq!(established, 2, "{selector}: {hist:#}");
     }
 }
 

@@ -46,6 +46,7 @@ fn without_root() {
         &["trace", "--json"],
         &["hist"],
         &["hist", "1", "1"],
+        &["serve", "--listen", "127.0.0.1:0"],
     ] {
         let run = tool::run(copy.command_for_nobody(args));
         assert_refused(&run, &["root"]);
@@ -104,6 +105,7 @@ fn unknown_states() {
     assert_bad_usage(&["trace", "--state", "TIME"], &accepted);
     assert_bad_usage(&["trace", "--state", "LISTEN,TIME"], &accepted);
     assert_bad_usage(&["hist", "--state", "TIME"], &accepted);
+    assert_bad_usage(&["life", "--state", "TIME"], &accepted);
 }
 
 #[test]
@@ -117,6 +119,7 @@ fn invalid_values() {
         &["trace", "-D", "65536"],
         &["trace", "--format", "xml"],
         &["trace", "--json", "--csv"],
+        &["life", "--json", "--csv"],
         &["trace", "--ring-size", "0"],
         &["hist", "1", "0"],
         &["count", "-N", "no-such-namespace"],
@@ -125,9 +128,34 @@ fn invalid_values() {
     }
 }
 
+/// The message names the value and says what is accepted.
+#[test]
+fn invalid_values_of_filters() {
+    for (option, value, accepted) in [
+        ("--laddr", "10.0.0.0/33", "10.0.0.0/8"),
+        ("--raddr", "example.org", "10.0.0.0/8"),
+        ("-p", "0", "the number of a process"),
+        ("-p", "nginx", "the number of a process"),
+        ("--comm", "", "the name of a task"),
+        ("--cgroup", "/no/such/cgroup", "/system.slice/nginx.service"),
+        ("--netns", "no-such-namespace", "ip netns list"),
+        ("--netns", "/etc/passwd", "ip netns list"),
+        ("--from-state", "NOWHERE", "CLOSE_WAIT"),
+        ("--to-state", "TIME", "TIME_WAIT"),
+        ("--min-dwell", "soon", "200ms"),
+        ("--min-dwell", "NOWHERE=1s", "CLOSE_WAIT"),
+        ("--min-dwell", "CLOSE_WAIT=", "200ms"),
+    ] {
+        for command in ["trace", "hist"] {
+            let value_named = format!("invalid value '{value}'");
+            assert_bad_usage(&[command, option, value], &[&value_named, accepted]);
+        }
+    }
+}
+
 #[test]
 fn help_is_no_error_and_begins_with_examples() {
-    for name in ["trace", "hist", "count"] {
+    for name in ["trace", "life", "hist", "count"] {
         let run = tool::run(tool::command(&[name, "--help"]));
         run.assert_status(0);
         assert_eq!(run.stdout.first().map(String::as_str), Some("Examples:"));

@@ -1,5 +1,9 @@
-//! Early ends of `TIME_WAIT`: a reset, and the two ways in which a new connection takes its place.
-use std::net::{SocketAddr, TcpListener};
+//! Early ends of `TIME_WAIT`: a reset, and the ways in which a new connection takes its place.
+use std::{
+    net::{SocketAddr, TcpListener},
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use tcpstate_tests::{
     History, Watch, endpoint, history, host,
@@ -10,6 +14,15 @@ use tcpstate_tests::{
 const LISTENER: u16 = 4000;
 const PORT: u16 = 5000;
 
+/// A connection whose kernel end was closed first.
+const CLIENT_CLOSES: [&str; 6] = [
+    "CLOSE->SYN_SENT",
+    "SYN_SENT->ESTABLISHED",
+    "ESTABLISHED->FIN_WAIT1",
+    "FIN_WAIT1->FIN_WAIT2",
+    "FIN_WAIT2->TIME_WAIT",
+    "TIME_WAIT->CLOSE",
+];
 /// An accepted connection whose kernel end was closed first.
 const SERVER_CLOSES: [&str; 5] = [
     "LISTEN->SYN_RECV",
@@ -102,14 +115,42 @@ fn a_new_connection_from_the_same_port_takes_its_place() {
     let [old, new] = history::between(&lives, PORT, remote.port())[..] else {
         panic!("two connections: {lives:#?}")
     };
-    old.assert_life(&[
-        "CLOSE->SYN_SENT",
-        "SYN_SENT->ESTABLISHED",
-        "ESTABLISHED->FIN_WAIT1",
-        "FIN_WAIT1->FIN_WAIT2",
-        "FIN_WAIT2->TIME_WAIT",
-        "TIME_WAIT->CLOSE",
-    ]);
+    old.assert_life(&CLIENT_CLOSES);
     old.assert_end(Some("reused"));
     new.assert_life(&["CLOSE->SYN_SENT", "SYN_SENT->ESTABLISHED"]);
+}
+
+/// `tcp_tw_reuse`: 2, as the kernel has it, lets a connection on the loopback device take the port of one in `TIME_WAIT`
+/// where both use timestamps and the older one's last is of another second.
+#[test]
+fn a_new_connection_that_finds_no_other_port_takes_its_place() {
+    let watch = Watch::new();
+    let listener = watch.ns.run(|| {
+        host::set("ip_local_port_range", &format!("{PORT} {PORT}"));
+        host::set("tcp_tw_reuse", "2");
+        TcpListener::bind((V4, LISTENER)).expect("listening")
+    });
+    let before = Instant::now();
+    watch
+        .ns
+        .run(|| traffic::connect(&listener))
+        .close_client_first();
+    watch.wait_for(LISTENER, PORT, "LAST_ACK->CLOSE");
+    let there = Instant::now();
+    sleep(Duration::from_secs(2));
+    let least = there.elapsed();
+    let second = watch.ns.run(|| traffic::connect(&listener));
+    let truth = least..=before.elapsed();
+    watch.wait_for(PORT, LISTENER, "TIME_WAIT->CLOSE");
+    watch.wait_for_times(2, (PORT, LISTENER), "SYN_SENT->ESTABLISHED");
+    let (_, lives) = watch.end();
+    drop(second);
+    let [old, new] = history::between(&lives, PORT, LISTENER)[..] else {
+        panic!("two connections: {lives:#?}")
+    };
+    old.assert_life(&CLIENT_CLOSES);
+    old.assert_dwell("TIME_WAIT", &truth);
+    old.assert_end(Some("reused"));
+    new.assert_life(&["CLOSE->SYN_SENT", "SYN_SENT->ESTABLISHED"]);
+    assert!(old.last().mono_ns >= new.lines[0].mono_ns, "{lives:#?}");
 }

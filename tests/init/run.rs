@@ -1,13 +1,15 @@
-//! Runs the tests: each in a process of its own, one after the other, with a time limit, and nothing left behind.
+//! Runs the tests: each in a process group of its own, with a time limit, and nothing left behind. One after the other,
+//! but for those that mostly wait, which run beside the others.
+use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -16,6 +18,12 @@ use crate::{machine, say};
 
 /// Between two looks at the children.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Tests of this name wait for a minute to pass, and are no burden for others.
+const BESIDE: &str = "::time_wait_to_its_end";
+/// These look at what all processes have in the kernel.
+const ALONE: &str = "endings::nothing_stays";
+/// Where tests that run beside others print.
+const OUTPUT: &str = "/tmp/beside";
 
 /// How it went.
 #[derive(Default)]
@@ -32,37 +40,83 @@ struct Test {
     full_name: String,
 }
 
-/// Runs all tests of the executables in /tests whose full names contain `filter`.
+/// Runs all tests of the executables in /tests whose full names contain a part of `filter`, which are separated by commas.
 pub(crate) fn all(filter: &str, limit: Duration) -> anyhow::Result<Tally> {
     let mut tests = Vec::new();
     for executable in machine::sorted(Path::new("/tests"))? {
         tests.extend(plan(&executable, filter)?);
     }
+    let is = |part: &'static str| move |test: &mut Test| test.full_name.contains(part);
+    let beside: Vec<Test> = tests.extract_if(.., is(BESIDE)).collect();
+    let alone: Vec<Test> = tests.extract_if(.., is(ALONE)).collect();
     let mut kmsg = Kmsg::open()?;
     let mut tally = Tally::default();
-    for test in &tests {
-        say(&format!("run {}", test.full_name));
-        let start = Instant::now();
-        let verdict = run(test, limit);
-        let milliseconds = start.elapsed().as_millis();
-        sweep();
-        let messages = kmsg.news();
-        tally.run += 1;
-        match verdict {
-            Ok(()) => say(&format!("ok {} {milliseconds}", test.full_name)),
-            Err(error) => {
-                tally.failed += 1;
-                for message in messages {
-                    println!("kernel: {message}");
-                }
-                say(&format!(
-                    "failed {} {milliseconds} {error:#}",
-                    test.full_name
-                ));
-            }
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| beside.iter().map(|test| run_beside(test, limit)).collect());
+        for test in &tests {
+            tally.add(run_shown(test, limit, &mut kmsg));
         }
+        let verdicts: Vec<bool> = waiting.join().expect("watching a test does not panic");
+        verdicts.into_iter().for_each(|passed| tally.add(passed));
+    });
+    for test in &alone {
+        tally.add(run_shown(test, limit, &mut kmsg));
     }
     Ok(tally)
+}
+
+impl Tally {
+    fn add(&mut self, passed: bool) {
+        self.run += 1;
+        self.failed += usize::from(!passed);
+    }
+}
+
+/// Runs a test whose output goes to the console, and says whether it has passed.
+fn run_shown(test: &Test, limit: Duration, kmsg: &mut Kmsg) -> bool {
+    say(&format!("run {}", test.full_name));
+    let start = Instant::now();
+    let verdict = run(test, limit, Stdio::inherit(), Stdio::inherit());
+    let messages = kmsg.news();
+    if verdict.is_err() {
+        for message in messages {
+            println!("kernel: {message}");
+        }
+    }
+    told(test, start, verdict)
+}
+
+/// Runs a test while others run. What it prints is shown if it fails.
+fn run_beside(test: &Test, limit: Duration) -> bool {
+    say(&format!("beside {}", test.full_name));
+    let start = Instant::now();
+    let output = || -> anyhow::Result<(File, File)> {
+        let file = File::create(OUTPUT)?;
+        Ok((file.try_clone()?, file))
+    };
+    let verdict = output()
+        .with_context(|| format!("cannot write {OUTPUT}"))
+        .and_then(|(stdout, stderr)| run(test, limit, stdout.into(), stderr.into()));
+    if verdict.is_err() {
+        let printed = fs::read(OUTPUT).unwrap_or_default();
+        for line in String::from_utf8_lossy(&printed).lines() {
+            say(&format!("says {} {line}", test.full_name));
+        }
+    }
+    told(test, start, verdict)
+}
+
+/// Tells the host the verdict, and returns whether the test has passed.
+fn told(test: &Test, start: Instant, verdict: anyhow::Result<()>) -> bool {
+    let milliseconds = start.elapsed().as_millis();
+    match &verdict {
+        Ok(()) => say(&format!("ok {} {milliseconds}", test.full_name)),
+        Err(error) => say(&format!(
+            "failed {} {milliseconds} {error:#}",
+            test.full_name
+        )),
+    }
+    verdict.is_ok()
 }
 
 /// Announces the tests of one executable, and returns those to run.
@@ -72,7 +126,7 @@ fn plan(executable: &Path, filter: &str) -> anyhow::Result<Vec<Test>> {
     let mut tests = Vec::new();
     for name in list(executable, &[])? {
         let full_name = format!("{}::{name}", file.display());
-        if !full_name.contains(filter) {
+        if !filter.split(',').any(|part| full_name.contains(part)) {
             continue;
         }
         if ignored.contains(&name) {
@@ -106,7 +160,8 @@ fn list(executable: &Path, options: &[&str]) -> anyhow::Result<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
-fn run(test: &Test, limit: Duration) -> anyhow::Result<()> {
+/// Runs a test to its end, and ends whatever it has left running.
+fn run(test: &Test, limit: Duration, stdout: Stdio, stderr: Stdio) -> anyhow::Result<()> {
     let child = Command::new(&test.executable)
         .args(["--exact", &test.name, "--nocapture", "--test-threads=1"])
         .env_clear()
@@ -119,14 +174,23 @@ fn run(test: &Test, limit: Duration) -> anyhow::Result<()> {
         ])
         .current_dir("/tmp")
         .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(stderr)
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {:?}", test.executable))?;
     let child = Pid::from_raw(i32::try_from(child.id()).context("a process id is small")?);
+    let verdict = watch(child, limit);
+    sweep(child);
+    verdict
+}
+
+/// Waits for a test.
+fn watch(child: Pid, limit: Duration) -> anyhow::Result<()> {
     let start = Instant::now();
     loop {
-        // Any child: orphans are ours, and have to be reaped while the test runs.
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        // Any of its group: orphans are ours, and have to be reaped while the test runs.
+        match waitpid(group(child), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => {
                 anyhow::ensure!(code == 0, "exit status {code}");
                 return Ok(());
@@ -148,21 +212,24 @@ fn run(test: &Test, limit: Duration) -> anyhow::Result<()> {
 }
 
 /// Ends whatever a test has left running, so that the next one does not see it.
-fn sweep() {
-    // From PID 1, -1 means everything but the kernel's own threads and ourselves.
-    let everything = Pid::from_raw(-1);
+fn sweep(child: Pid) {
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(10) {
         // Nobody there is what we want: no error worth a word.
-        let _ = kill(everything, Signal::SIGKILL);
-        while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        let _ = killpg(child, Signal::SIGKILL);
+        while let Ok(status) = waitpid(group(child), Some(WaitPidFlag::WNOHANG)) {
             if status == WaitStatus::StillAlive {
                 break;
             }
         }
-        if waitpid(None, Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
+        if waitpid(group(child), Some(WaitPidFlag::WNOHANG)) == Err(Errno::ECHILD) {
             return;
         }
         sleep(PAUSE);
     }
+}
+
+/// The process group of a test, as `waitpid` wants it.
+fn group(child: Pid) -> Pid {
+    Pid::from_raw(-child.as_raw())
 }

@@ -1,6 +1,6 @@
 //! Sockets of the kernel's side with an address, a backlog or an option that the standard library does not give them.
 use std::{
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     os::fd::{AsRawFd as _, OwnedFd},
 };
 
@@ -12,6 +12,8 @@ use nix::{
         listen, sendto, setsockopt, socket, sockopt,
     },
 };
+
+use crate::netlink::ask_sockets;
 
 // nix has no names for these options.
 sockopt_impl!(
@@ -43,20 +45,38 @@ pub fn listener(address: SocketAddr, backlog: i32) -> TcpListener {
     listener
 }
 
+/// A listener that shares its address with others that do.
+///
+/// # Panics
+/// It cannot be made.
+#[must_use]
+pub fn sharing_listener(address: SocketAddr) -> TcpListener {
+    let socket = unbound(address);
+    setsockopt(&socket, sockopt::ReusePort, &true).expect("setting SO_REUSEPORT");
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(address)).expect("binding");
+    listen(&socket, Backlog::new(8).expect("a backlog")).expect("listening");
+    TcpListener::from(socket)
+}
+
 /// A socket bound to `local`; its port may be that of a connection in `TIME_WAIT`.
 ///
 /// # Panics
 /// It cannot be made.
 #[must_use]
 pub fn bound(local: SocketAddr) -> OwnedFd {
+    let socket = unbound(local);
+    setsockopt(&socket, sockopt::ReuseAddr, &true).expect("setting SO_REUSEADDR");
+    bind(socket.as_raw_fd(), &SockaddrStorage::from(local)).expect("binding");
+    socket
+}
+
+/// A socket of the family of `local`.
+fn unbound(local: SocketAddr) -> OwnedFd {
     let family = match local {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
-    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket");
-    setsockopt(&socket, sockopt::ReuseAddr, &true).expect("setting SO_REUSEADDR");
-    bind(socket.as_raw_fd(), &SockaddrStorage::from(local)).expect("binding");
-    socket
+    socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).expect("a socket")
 }
 
 /// A connection from `local`, complete.
@@ -115,4 +135,24 @@ pub fn set_linger2(stream: &TcpStream, seconds: i32) {
 /// The kernel refuses.
 pub fn set_fast_open(listener: &TcpListener, queue: i32) {
     setsockopt(listener, FastOpen, &queue).expect("setting TCP_FASTOPEN");
+}
+
+/// Destroys a socket of the calling thread's network namespace, full or mini, as `ss -K` does.
+///
+/// # Errors
+/// The kernel's: there is none, or it cannot destroy this one.
+pub fn destroy(local: SocketAddrV4, remote: SocketAddrV4) -> nix::Result<()> {
+    const SOCK_DESTROY: u16 = 21;
+    // struct inet_diag_req_v2: what it is,
+    let mut request = vec![libc::AF_INET as u8, libc::IPPROTO_TCP as u8, 0, 0];
+    request.extend(u32::MAX.to_ne_bytes()); // in any state,
+    request.extend(local.port().to_be_bytes());
+    request.extend(remote.port().to_be_bytes());
+    for address in [local, remote] {
+        request.extend(address.ip().octets()); // in room for IPv6
+        request.extend([0; 12]);
+    }
+    request.extend([0; 4]); // on any device,
+    request.extend([0xff; 8]); // with any cookie
+    ask_sockets(SOCK_DESTROY, &request)
 }

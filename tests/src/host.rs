@@ -1,7 +1,10 @@
 //! The kernel at hand: its clock, its settings in a namespace, and what the tool can see of it.
 use std::{fs, ops::RangeInclusive, time::Duration};
 
-use nix::time::{ClockId, clock_gettime};
+use nix::{
+    sys::utsname::uname,
+    time::{ClockId, clock_gettime},
+};
 use serde::Deserialize;
 
 use crate::tool;
@@ -42,6 +45,16 @@ pub fn set(name: &str, value: &str) {
     fs::write(&path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
 }
 
+/// Whether this is a kernel 5.x, as the oldest of the matrix is.
+///
+/// # Panics
+/// The kernel has no name.
+#[must_use]
+pub fn is_5() -> bool {
+    let name = uname().expect("asking the kernel its name");
+    name.release().to_string_lossy().starts_with("5.")
+}
+
 /// What the tool can see on this kernel, as its `doctor` says.
 #[derive(Debug, Deserialize)]
 pub struct Sight {
@@ -62,7 +75,7 @@ impl Sight {
     /// It does not say.
     #[must_use]
     pub fn of_tool() -> Self {
-        let run = tool::run(tool::command(&["doctor", "--json"]));
+        let run = tool::run(tool::command(&["doctor", "--probes", "--json"]));
         run.assert_status(0);
         let sight: Self = serde_json::from_str(&run.stdout[0]).expect("an object");
         assert!(
@@ -81,12 +94,24 @@ impl Sight {
     /// A FIN for a timewait socket is seen when it comes. Otherwise `FIN_WAIT2 -> TIME_WAIT` may be recovered at the end.
     #[must_use]
     pub fn has_segments(&self) -> bool {
-        let probe = |program: &str| {
-            self.probes
-                .iter()
-                .any(|probe| probe.program == program && probe.attached)
-        };
-        self.has_fentry() || probe("kfree_skb")
+        self.has_fentry() || self.has("kfree_skb")
+    }
+
+    /// Who receives from a socket is seen when it does: from 5.11, and on 7.x not each time.
+    ///
+    /// # Panics
+    /// The kernel has no name.
+    #[must_use]
+    pub fn sees_receives(&self) -> bool {
+        let name = uname().expect("asking the kernel its name");
+        let is_7 = name.release().to_string_lossy().starts_with("7.");
+        self.has("socket_received") && !is_7
+    }
+
+    fn has(&self, program: &str) -> bool {
+        self.probes
+            .iter()
+            .any(|probe| probe.program == program && probe.attached)
     }
 
     /// Checks a reason that only the fentry tier always knows.

@@ -4,20 +4,29 @@
 //! It needs root and BPF and nothing else: no external program, so that the tests run in a bare virtual machine too.
 //! Whatever is missing makes a test fail with a message that says so; no test passes by skipping.
 pub mod bpf;
+pub mod cgroup;
 pub mod crowd;
+pub mod diagnosis;
 pub mod endpoint;
 pub mod history;
 pub mod host;
+pub mod http;
+pub mod journal;
 pub mod line;
 pub mod live;
 mod loopback;
 pub mod namespace;
+mod netlink;
+pub mod other;
 pub mod privilege;
+pub mod served;
 pub mod sockets;
+pub mod terminal;
 pub mod tool;
 pub mod traffic;
 pub mod tun;
 pub mod watch;
+pub mod whole;
 pub mod zoo;
 
 pub use self::{
@@ -25,9 +34,12 @@ pub use self::{
     host::Sight,
     line::{Line, Summary},
     namespace::Namespace,
+    other::Other,
+    served::{Samples, Served},
     tool::{Run, Tool},
     traffic::Pair,
     watch::Watch,
+    whole::Whole,
 };
 
 /// How long something may take that happens at once on an idle machine: an emulated, busy one is two orders slower.

@@ -12,7 +12,8 @@ pub struct Line {
     pub time: String,
     pub mono_ns: u64,
     pub id: String,
-    pub skaddr: String,
+    #[serde(deserialize_with = "present")]
+    pub skaddr: Option<String>,
     #[serde(deserialize_with = "present")]
     pub family: Option<String>,
     pub netns: u32,
@@ -49,7 +50,9 @@ pub struct Line {
 }
 
 /// A field that may be `null` but not absent, which is what serde would make of an `Option` by itself.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(from: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<T>, D::Error> {
     Option::deserialize(from)
 }
 
@@ -61,7 +64,8 @@ pub struct Summary {
     pub summary: bool,
     pub transitions: u64,
     pub by_transition: BTreeMap<String, u64>,
-    pub kernel_transitions: BTreeMap<String, u64>,
+    #[serde(deserialize_with = "present")]
+    pub kernel_transitions: Option<BTreeMap<String, u64>>,
     pub lost: BTreeMap<String, u64>,
     pub tracked: u64,
     pub cpu_seconds: f64,
@@ -91,7 +95,8 @@ impl Line {
         // 2024-05-06T07:08:09.123456789Z
         assert_eq!((line.time.len(), &line.time[10..11]), (30, "T"), "{text}");
         assert!(line.time.ends_with('Z'), "{text}");
-        assert_eq!(line.skaddr.len(), 16, "{text}");
+        let skaddr = line.skaddr.as_ref();
+        assert!(skaddr.is_none_or(|skaddr| skaddr.len() == 16), "{text}");
         let family = match line.raddr {
             None => None,
             Some(IpAddr::V4(_)) => Some("ipv4"),

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How far the tool may be behind: what belongs together follows within this long, and is waited for. ns
-const SETTLE_NS: u64 = 100_000_000;
+const SETTLE_NS: u64 = 200_000_000;
 
 /// The tool, running.
 pub struct Live {

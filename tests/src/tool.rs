@@ -132,6 +132,16 @@ impl Tool {
         }
     }
 
+    /// Waits for a line of standard error, and returns it.
+    ///
+    /// # Panics
+    /// It does not come; `what` says what.
+    pub fn wait_for_message(&self, what: &str, wanted: impl FnMut(&str) -> bool) -> String {
+        self.stderr
+            .wait_for(wanted)
+            .unwrap_or_else(|| panic!("{} does not say {what}: {}", self.what, self.messages()))
+    }
+
     /// Waits for a line of standard output, and returns it; those that came before the call count too.
     ///
     /// # Panics

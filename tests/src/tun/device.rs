@@ -15,7 +15,7 @@ use nix::{
     sys::stat::{Mode, SFlag, makedev, mknod},
 };
 
-use crate::loopback::{CREATE, REQUEST_AND_ACK, ask};
+use crate::netlink::{CREATE, REQUEST_AND_ACK, ask_route};
 
 const NODE: &str = "/dev/net/tun";
 /// Numbers of the node (Documentation/admin-guide/devices.txt).
@@ -70,7 +70,7 @@ fn set_address(index: u32, address: Ipv4Addr) -> nix::Result<()> {
     body.extend(8_u16.to_ne_bytes()); // length of the attribute, its header included
     body.extend(IFA_LOCAL.to_ne_bytes());
     body.extend(address.octets());
-    ask(RTM_NEWADDR, REQUEST_AND_ACK | CREATE, &body)
+    ask_route(RTM_NEWADDR, REQUEST_AND_ACK | CREATE, &body)
 }
 
 fn set_up(index: u32) -> nix::Result<()> {
@@ -78,5 +78,5 @@ fn set_up(index: u32) -> nix::Result<()> {
     body.extend(index.to_ne_bytes());
     body.extend(IFF_UP.to_ne_bytes());
     body.extend(IFF_UP.to_ne_bytes()); // the flags to change
-    ask(RTM_NEWLINK, REQUEST_AND_ACK, &body)
+    ask_route(RTM_NEWLINK, REQUEST_AND_ACK, &body)
 }
