@@ -6,17 +6,17 @@ use crate::{build, command, setup};
 /// Runs the tests whose names contain one of `filter`, or all.
 pub(crate) fn job(filter: &[String]) -> anyhow::Result<ExitCode> {
     setup::for_testing()?;
+    run(&["--tests", "--no-fail-fast"], filter)
+}
+
+/// Builds the optimised binary, then runs those of the `targets` (arguments of `cargo test`) as [`job`] does.
+pub(crate) fn run(targets: &[&str], filter: &[String]) -> anyhow::Result<ExitCode> {
     let binary = build::release()?;
     let mut tests = command::cargo()?;
-    tests.args([
-        "test",
-        "--locked",
-        "-p",
-        "tcpstate-tests",
-        "--tests",
-        "--no-fail-fast",
-        "--",
-    ]);
+    tests
+        .args(["test", "--locked", "-p", "tcpstate-tests"])
+        .args(targets)
+        .arg("--");
     // One at a time: the tests share the kernel, and many of them its counters.
     tests
         .arg("--test-threads=1")

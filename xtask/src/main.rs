@@ -6,13 +6,17 @@ mod command;
 mod demo;
 mod e2e;
 mod lint;
+mod page;
+mod prometheus;
 mod run;
 mod setup;
 mod test;
 mod vm;
 mod workspace;
+mod zabbix;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -60,6 +64,20 @@ enum Job {
         after_help = "Examples:\n  cargo xtask vm\n  cargo xtask vm 5.10 newest-7 --test time_wait\n  cargo xtask vm --arch arm64"
     )]
     Vm(vm::Args),
+    /// Import the shipped Zabbix templates into a real server, and have it poll a real agent with the shipped file
+    ///
+    /// Runs as root; installs Debian's Zabbix 6.0 server, frontend and agent, and PostgreSQL, where they are missing.
+    Zabbix,
+    /// Run the tests of `serve` that need a real Prometheus: promtool, rules, dashboard, two minutes of scraping
+    Prometheus,
+    /// Check the page of `tcpstate report` in a browser: no console message, no network request; take its pictures
+    ///
+    /// Without FILE it builds, and takes the page of the demo recording. The pictures, at 1280 and 400 pixels, light and
+    /// dark, go to target/page/.
+    Page {
+        /// A page that is there already
+        file: Option<PathBuf>,
+    },
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -80,6 +98,9 @@ fn main() -> ExitCode {
         Job::Test => test::job(),
         Job::E2e { filter } => e2e::job(&filter),
         Job::Vm(args) => vm::job(&args),
+        Job::Zabbix => zabbix::job(),
+        Job::Prometheus => prometheus::job(),
+        Job::Page { file } => page::job(file.as_deref()),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

@@ -9,6 +9,9 @@ use std::process::ExitCode;
 
 pub(crate) use rust::Rustc;
 
+/// The browser without a screen: program and Debian package.
+pub(crate) const BROWSER: &str = "chromium-headless-shell";
+
 /// All of it, and says so.
 pub(crate) fn everything() -> anyhow::Result<ExitCode> {
     for_linting()?;
@@ -29,6 +32,15 @@ pub(crate) fn for_testing() -> anyhow::Result<()> {
     packages::install(&packages::FOR_TESTING, "the tests")
 }
 
+/// A Prometheus server and its promtool, besides what the tests need.
+pub(crate) fn for_prometheus() -> anyhow::Result<()> {
+    for_testing()?;
+    packages::install(
+        &[("prometheus", "prometheus"), ("promtool", "prometheus")],
+        "the tests with Prometheus",
+    )
+}
+
 /// What virtual machines need, besides what building needs: static binaries, the emulator, what unpacks kernel modules.
 pub(crate) fn for_machines(target: &str, emulator: (&str, &str)) -> anyhow::Result<()> {
     for_building()?;
@@ -40,6 +52,17 @@ pub(crate) fn for_machines(target: &str, emulator: (&str, &str)) -> anyhow::Resu
         ("zstd", "zstd"),
     ];
     packages::install(&programs, "the virtual machines")
+}
+
+/// A Zabbix server with its database and frontend, and an agent, besides what building needs.
+pub(crate) fn for_zabbix() -> anyhow::Result<()> {
+    for_building()?;
+    packages::install(&packages::FOR_ZABBIX, "the Zabbix server")
+}
+
+/// What shows a page.
+pub(crate) fn for_pages() -> anyhow::Result<()> {
+    packages::install(&[(BROWSER, BROWSER)], "the check of the report's page")
 }
 
 /// Formatter and clippy, besides what building needs (clippy runs the build scripts).

@@ -28,8 +28,8 @@ pub(crate) struct Args {
     /// The machines to boot them on
     #[arg(long, default_value = "x86_64")]
     arch: Arch,
-    /// Run only the tests whose names, like `target::module::test`, contain this
-    #[arg(long, value_name = "FILTER", default_value = "")]
+    /// Run only the tests whose names, like `target::module::test`, contain one of these
+    #[arg(long, value_name = "FILTER,…", default_value = "")]
     test: String,
     /// How many guests run side by side; each has two processors and 1 GiB
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
@@ -38,10 +38,10 @@ pub(crate) struct Args {
 
 /// Boots the kernels, runs the tests and says how it went.
 pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_:-".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_:-,".contains(c);
     anyhow::ensure!(
         args.test.chars().all(plain),
-        "`{}` is in no test's name: letters, digits, `_` and `:` are",
+        "`{}` is in no test's name: letters, digits, `_` and `:` are, and `,` between names",
         args.test
     );
     let matrix = Matrix::read()?;

@@ -4,12 +4,27 @@ use anyhow::Context as _;
 use crate::command;
 
 /// What the tests start: program and the Debian package that has it.
-pub(super) const FOR_TESTING: [(&str, &str); 4] = [
+pub(super) const FOR_TESTING: [(&str, &str); 7] = [
     ("curl", "curl"),
     ("ip", "iproute2"),
     // By its full name: plain `nc` may be another package's, with other options.
     ("nc.openbsd", "netcat-openbsd"),
     ("bpftool", "bpftool"),
+    ("zabbix_agentd", "zabbix-agent"),
+    ("zabbix_get", "zabbix-proxy-sqlite3"),
+    // Reads recordings with other people's packages.
+    ("python3", "python3-venv"),
+];
+
+/// What a Zabbix server consists of. The frontend is no program: it comes with what runs it.
+pub(super) const FOR_ZABBIX: [(&str, &str); 7] = [
+    ("curl", "curl"),
+    ("zabbix_server", "zabbix-server-pgsql"),
+    ("php", "zabbix-frontend-php"),
+    ("php", "php-cli"),
+    ("php", "php-pgsql"),
+    ("psql", "postgresql"),
+    ("zabbix_agentd", "zabbix-agent"),
 ];
 
 /// Installs the packages whose programs are missing.
@@ -22,7 +37,8 @@ pub(super) fn install(programs: &[(&str, &str)], who: &str) -> anyhow::Result<()
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    let mut packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+    packages.dedup(); // several programs of one package
     let packages = packages.join(" ");
     eprintln!("setup: installing the Debian packages that {who} need: {packages}");
     apt_get(&packages).with_context(|| {
