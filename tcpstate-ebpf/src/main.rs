@@ -7,7 +7,7 @@
 //! | `walk_tcp` | iterator `tcp` | the sockets that exist in a network namespace |
 //! | `walk_files` | iterator `task_file` | which process holds which socket open |
 //! | `socket_accepted`, `socket_accepted_4` | function exit | who accepts a socket |
-//! | `socket_received` | BTF tracepoint | who uses a socket |
+//! | `socket_received`, `socket_copied` | BTF tracepoints | who uses a socket |
 //! | `timewait_created`, `_scheduled`, `_ended` | function entries | the life of timewait sockets |
 //! | `timewait_segment`, `_timer`, `_descheduled` | function entries | why they end |
 //! | `timewait_allocated` | function exit | that none was made |

@@ -64,13 +64,31 @@ pub fn accepted(sk: *const Sock) {
     }
 }
 
-/// The current task has received from `sk`, if it holds the lock; else a softirq reads for somebody in the kernel. What
-/// a thread of the kernel (NFS, SMC, a parser of streams) receives tells nothing.
+/// The current task has asked to receive from the socket `sk`, of any kind. What a thread of the kernel (NFS, SMC)
+/// receives tells nothing.
 #[inline(always)]
 pub fn received(sk: *const Sock) {
-    if !Sock::is_tcp::<Typed>(sk) || !Sock::is_owned(sk) || in_kernel_thread() {
-        return;
+    if !sk.is_null()
+        && Sock::is_inet::<Typed>(sk)
+        && Sock::is_tcp::<Typed>(sk)
+        && !in_kernel_thread()
+    {
+        uses(sk);
     }
+}
+
+/// Data was copied from `sk`: by the current task if it holds the lock; else a softirq reads for somebody in the kernel
+/// (a parser of streams).
+#[inline(always)]
+pub fn copied(sk: *const Sock) {
+    if Sock::is_tcp::<Typed>(sk) && Sock::is_owned(sk) && !in_kernel_thread() {
+        uses(sk);
+    }
+}
+
+/// The current task uses the TCP socket `sk`: told once a process.
+#[inline(always)]
+fn uses(sk: *const Sock) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     // SAFETY: the helper takes any full socket that BTF knows; the map is of its kind; a new value is zeroed.
     let user = unsafe {
@@ -85,7 +103,7 @@ pub fn received(sk: *const Sock) {
     if user.is_null() {
         return;
     }
-    // SAFETY: not null, and alive as long as the socket. The socket's lock keeps other tasks off.
+    // SAFETY: not null, and alive as long as the socket. Of two processes that receive at once, either may be told twice.
     let User {
         tgid: last,
         changes,

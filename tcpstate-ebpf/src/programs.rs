@@ -44,10 +44,17 @@ pub extern "C" fn walk_files(ctx: *const owner::FileContext) -> i32 {
     0
 }
 
-/// `tcp:tcp_rcv_space_adjust(sk)`: a task has received from a socket.
-#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+/// `sock:sock_recv_length(sk, ret, flags)`: a task asked to receive from a socket; from 6.3.
+#[btf_tracepoint(function = "sock_recv_length")]
 pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
     owner::received(ctx.arg(0));
+    0
+}
+
+/// `tcp:tcp_rcv_space_adjust(sk)`: data was copied from a socket; before. From 7.0 not each time.
+#[btf_tracepoint(function = "tcp_rcv_space_adjust")]
+pub fn socket_copied(ctx: BtfTracePointContext) -> i32 {
+    owner::copied(ctx.arg(0));
     0
 }
 

@@ -114,7 +114,7 @@ struct Connection {
     standing: Standing,
     /// Why it will close, where that is known before it does.
     fate: Option<Reason>,
-    /// The last walk over the kernel's tables that met it.
+    /// The last walk over the kernel's tables that met it; at first, the last before it was known.
     walk: u32,
 }
 
@@ -298,7 +298,7 @@ impl Tracker {
             held: None,
             standing: Standing::Unnamed,
             fate: None,
-            walk: 0,
+            walk: self.walk.number(),
         }
     }
 

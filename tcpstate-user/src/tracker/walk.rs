@@ -10,6 +10,10 @@ use crate::{
 /// A walk may meet a socket just before the kernel stores the state whose transition was already reported, ns.
 const STORE_NS: u64 = 1_000_000;
 
+/// So many walks in a row must miss a socket before it is taken for gone: one alone may, where others in its bucket of the
+/// kernel's table go while it stands there (5.10).
+const MISSES: u32 = 2;
+
 /// Live counts minus the kernel's, by state, as the last walk found them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Drift([i64; 12]);
@@ -66,7 +70,7 @@ impl Tracker {
     }
 
     /// The walk that began at `start_ns` has ended and all its facts are applied. A socket of one of its `namespaces`
-    /// that it should have met, and did not, is gone. Returns the drift that was found and repaired; the first walk
+    /// that it and the walk before should have met, and did not, is gone. Returns the drift that was found and repaired; the first walk
     /// finds none, as it takes up what exists.
     pub fn walk_ends(
         &mut self,
@@ -79,7 +83,7 @@ impl Tracker {
             .connections
             .iter()
             .filter(|(_, connection)| {
-                connection.walk != number
+                number - connection.walk >= MISSES
                     && connection.standing != Standing::Unnamed
                     && connection.seen_ns < start_ns
                     && namespaces.contains(&connection.netns)

@@ -32,6 +32,13 @@ pub fn has_function(btf: &Btf, name: &str) -> bool {
         .is_ok_and(|types| types.iter().any(|ty| matches!(ty, Type::Func(_))))
 }
 
+/// Whether the kernel has a tracepoint of this name.
+#[must_use]
+pub fn has_tracepoint(btf: &Btf, name: &str) -> bool {
+    btf.resolve_types_by_name(&format!("btf_trace_{name}"))
+        .is_ok()
+}
+
 /// The number of parameters of a kernel function; `None` if the kernel has none of this name.
 #[must_use]
 pub fn parameters(btf: &Btf, name: &str) -> Option<usize> {

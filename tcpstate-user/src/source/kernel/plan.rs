@@ -10,7 +10,7 @@ use aya::{
 use btf_rs::Btf as Types;
 
 use super::{
-    fields::{has_function, parameters},
+    fields::{has_function, has_tracepoint, parameters},
     program,
 };
 
@@ -190,12 +190,15 @@ const fn accepted(program: &'static str) -> Spec {
     }
 }
 
-const RECEIVED: Spec = tracepoint(
-    "socket_received",
-    &["tcp_rcv_space_adjust"],
-    false,
-    "who receives from a socket (known from the close, or the next walk over open files)",
-);
+/// Who uses sockets, whatever the tier; the tracepoint of receiving system calls is there from 6.3.
+const fn received(program: &'static str, tracepoint_name: &'static [&'static str]) -> Spec {
+    tracepoint(
+        program,
+        tracepoint_name,
+        false,
+        "who receives from a socket (known from the close, or the next walk over open files)",
+    )
+}
 
 const fn tracepoint(
     program: &'static str,
@@ -294,9 +297,14 @@ impl Plan {
             Some(2) => "socket_accepted",
             _ => "socket_accepted_4",
         };
+        let received = if has_tracepoint(types, "sock_recv_length") {
+            received("socket_received", &["sock_recv_length"])
+        } else {
+            received("socket_copied", &["tcp_rcv_space_adjust"])
+        };
         for (spec, tier) in [
             (accepted(program), Tier::Fentry),
-            (RECEIVED, Tier::Tracepoint),
+            (received, Tier::Tracepoint),
         ] {
             let target = target(types, &spec);
             let attached = attach(ebpf, btf, &spec, target);

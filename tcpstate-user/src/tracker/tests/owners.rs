@@ -301,6 +301,8 @@ fn nothing_waits_for_ever() {
     assert_eq!((waiting(&teller), teller.run.out.len()), (0, 0));
 
     let mut teller = Teller::accepts(selection());
+    teller.walk(|_| {});
+    assert_eq!(waiting(&teller), 1);
     teller.walk(|_| {}); // it is not there any more
     assert_eq!((waiting(&teller), teller.run.out.len()), (0, 0));
 
