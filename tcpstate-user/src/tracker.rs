@@ -253,6 +253,7 @@ impl Tracker {
 
     /// Ends the run: gives out what is still held back, with what is known of it.
     pub fn finish(&mut self, out: &mut (impl FnMut(&Transition) + ?Sized)) {
+        self.settle_ended(|_| true, out);
         let mut held: Vec<(u64, Connection)> = self
             .connections
             .iter()
@@ -436,13 +437,16 @@ impl Tracker {
         if connection.is_admitted() {
             self.counts[connection.state.index()] += 1;
         }
-        if connection.state == TcpState::SynRecv {
-            self.minis.index_request(object, &connection);
-        }
         if let Some(replaced) = self.connections.insert(object, connection) {
             // Its end was lost.
             self.counts[replaced.state.index()] -= u64::from(replaced.is_admitted());
             self.owners.forget(&replaced);
+            if replaced.state == TcpState::SynRecv {
+                self.minis.forget_request(object, &replaced);
+            }
+        }
+        if connection.state == TcpState::SynRecv {
+            self.minis.index_request(object, &connection);
         }
     }
 

@@ -13,6 +13,9 @@ use crate::{
 /// What belongs together follows within microseconds; after this long it does not come any more, ns.
 const SETTLE_NS: u64 = 10_000_000;
 
+/// A child that was accepted before it was established gets there within microseconds, unless its CPU stands still, ns.
+const ACCEPTED_NS: u64 = 100_000_000;
+
 /// The tuple of a connection within its namespace.
 type Key = (u32, Tuple);
 
@@ -25,6 +28,11 @@ pub(super) struct Minis {
     handovers: HashMap<Key, (Handover, Fact)>,
     /// Listeners' children by time of birth, until they have left SYN_RECV or have grown old in it.
     children: VecDeque<Fact>,
+    /// How many children there are whose tuple is not known yet.
+    nameless: usize,
+    /// Requests that are gone without a reason while there are such children, by time: one may be the child's. Who
+    /// waits in `accept` can take a child, and its request with it, just before the segment that made it establishes it.
+    ended: Vec<(Fact, Cause)>,
 }
 
 /// A timewait socket that takes over.
@@ -38,8 +46,12 @@ pub(super) struct Handover {
 impl Minis {
     pub(super) fn index_request(&mut self, object: u64, connection: &Connection) {
         // A child is no request: it is held back, and its tuple may not be known.
-        if let (Some(tuple), None) = (connection.tuple, connection.held) {
-            self.requests.insert((connection.netns, tuple), object);
+        match (connection.tuple, connection.held) {
+            (Some(tuple), None) => {
+                self.requests.insert((connection.netns, tuple), object);
+            }
+            (Some(_), Some(_)) => {}
+            (None, _) => self.nameless += 1,
         }
     }
 
@@ -49,7 +61,15 @@ impl Minis {
             if self.requests.get(&key) == Some(&object) {
                 self.requests.remove(&key);
             }
+        } else {
+            self.nameless -= 1;
         }
+    }
+
+    /// How many children there are whose tuple is not known yet.
+    #[cfg(test)]
+    pub(super) fn nameless(&self) -> usize {
+        self.nameless
     }
 
     /// The request with this tuple.
@@ -179,6 +199,7 @@ impl Tracker {
         listener: u64,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
+        self.settle_ended(|ended| ended.object == fact.object, out);
         self.lose(fact.object);
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return;
@@ -196,6 +217,19 @@ impl Tracker {
     }
 
     pub(super) fn request_ended(
+        &mut self,
+        fact: &Fact,
+        cause: Cause,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) {
+        if matches!(cause, Cause::Unknown | Cause::Aborted) && self.minis.nameless > 0 {
+            self.minis.ended.push((*fact, cause));
+        } else {
+            self.request_gone(fact, cause, out);
+        }
+    }
+
+    fn request_gone(
         &mut self,
         fact: &Fact,
         cause: Cause,
@@ -222,6 +256,22 @@ impl Tracker {
             out,
         );
         self.walk.closed(fact.object);
+    }
+
+    /// No child has come for these requests.
+    pub(super) fn settle_ended(
+        &mut self,
+        is_settled: impl Fn(&Fact) -> bool,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) {
+        if self.minis.ended.is_empty() {
+            return;
+        }
+        let is_settled = |(ended, _): &mut (Fact, Cause)| is_settled(ended);
+        let settled: Vec<(Fact, Cause)> = self.minis.ended.extract_if(.., is_settled).collect();
+        for (fact, cause) in settled {
+            self.request_gone(&fact, cause, out);
+        }
     }
 
     /// A listener closes: its half-open connections die at their next timer.
@@ -267,6 +317,10 @@ impl Tracker {
         now_ns: u64,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
+        self.settle_ended(
+            |ended| ended.time_ns.saturating_add(ACCEPTED_NS) <= now_ns,
+            out,
+        );
         let old = |time_ns: u64| time_ns.saturating_add(SETTLE_NS) <= now_ns;
         // A timewait socket whose full socket never closed in our sight stands for itself.
         let orphans: Vec<(Handover, Fact)> = self

@@ -100,6 +100,9 @@ impl Run {
             assert_eq!(counted, open[state.index()].sockets, "{state}");
         }
         assert_eq!(self.tracker.count(TcpState::Close), 0);
+        let connections = self.tracker.connections.values();
+        let nameless = connections.filter(|connection| connection.tuple.is_none());
+        assert_eq!(self.tracker.minis.nameless(), nameless.count());
     }
 
     /// The counts are those of the story after its first `told` facts.

@@ -90,3 +90,48 @@ fn a_fast_open_child_counts_while_it_waits() {
     assert_eq!(last(&run, 1), [(SynRecv, Established, Some(480), None)]);
     assert_eq!(run.tracker.count(SynRecv), 0);
 }
+
+/// Another CPU accepts the child, which frees the request, before the segment that made it has established it.
+#[test]
+fn a_child_that_is_accepted_before_it_is_established() {
+    let begin = [requested(0), change(3, SOCKET, Listen, SynRecv)];
+    let mut run = told(&begin);
+    run.apply(&request_ended(4, Cause::Unknown));
+    run.tick(50 * MS);
+    run.apply(&change(60, SOCKET, SynRecv, Established));
+    run.tick(500 * MS);
+    assert_eq!(
+        last(&run, run.out.len()),
+        [
+            (Listen, SynRecv, None, None),
+            (SynRecv, Established, Some(60), None)
+        ]
+    );
+    assert_eq!(run.out[0].id, run.out[1].id);
+}
+
+/// While a child waits, a request that ends for no known reason may be its own; in the end it was not.
+#[test]
+fn a_half_open_connection_that_ends_beside_a_child() {
+    let mut other = change(3, SOCKET, Listen, SynRecv);
+    other.tuple.rport = 4321;
+    let mut run = told(&[requested(0), other, request_ended(4, Cause::Unknown)]);
+    run.tick(50 * MS);
+    run.tick(104 * MS);
+    assert_eq!(last(&run, 1), [(SynRecv, Close, Some(4), None)]);
+    // Or its memory is another's sooner.
+    let mut run = told(&[
+        requested(0),
+        other,
+        request_ended(4, Cause::Unknown),
+        requested(5),
+    ]);
+    assert_eq!(
+        last(&run, 2),
+        [
+            (SynRecv, Close, Some(4), None),
+            (Listen, SynRecv, None, None)
+        ]
+    );
+    assert_eq!(run.tracker.count(SynRecv), 1);
+}
