@@ -209,7 +209,12 @@ impl Terminal {
         })
     }
 
-    fn pid(&self) -> Pid {
+    /// The tool's process.
+    ///
+    /// # Panics
+    /// The tool has ended.
+    #[must_use]
+    pub fn pid(&self) -> Pid {
         let pid = self.child.process_id().expect("a child has an id");
         Pid::from_raw(i32::try_from(pid).expect("process ids are small"))
     }

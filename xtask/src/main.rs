@@ -1,6 +1,7 @@
 //! The one door to every job of this repository: `cargo xtask COMMAND`, one file a job.
 //!
 //! A job that needs something installed asks [`setup`] for it first, so that each command works on a new machine.
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -78,6 +79,19 @@ enum Job {
         /// A page that is there already
         file: Option<PathBuf>,
     },
+    /// Measure what each command costs under a load of real connections: throughput kept, ns per transition, loss
+    ///
+    /// docs/performance.md says what the tables mean. `cargo xtask bench --help` shows the options of the harness.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What the harness is called with
+        #[arg(
+            value_name = "ARGS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        args: Vec<OsString>,
+    },
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -101,6 +115,7 @@ fn main() -> ExitCode {
         Job::Zabbix => zabbix::job(),
         Job::Prometheus => prometheus::job(),
         Job::Page { file } => page::job(file.as_deref()),
+        Job::Bench { args } => bench::job(&args),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

@@ -1,0 +1,211 @@
+//! Rounds of runs, and what comes out of them.
+use anyhow::Context as _;
+use serde::Serialize;
+use tcpstate_tests::bpf::Objects;
+
+use super::{
+    command::Bars,
+    counting::Counting,
+    load::{Close, Done, Load},
+    machine,
+    programs::{self, ByProgram, Runs},
+    subject::{Cpu, Kind},
+};
+
+/// How the programs at the main tracepoint are called by the kernel: they begin with these.
+const MAIN: [&str; 2] = ["inet_sock_set_s", "nested_set_stat"];
+/// Name of the program that only counts.
+const COUNTING: &str = "counting";
+
+/// A run of the load with the tool.
+#[derive(Clone, Debug, Serialize)]
+pub struct Traced {
+    /// The load's own account.
+    pub done: Done,
+    /// Transitions that the tool's own counters in the kernel have seen, of the whole host.
+    pub seen: Option<u64>,
+    /// Facts and lines that it says were lost.
+    pub lost: Option<u64>,
+    /// CPU time that it used until it was ready.
+    pub start: Cpu,
+    /// CPU time that it used from then on.
+    pub cpu: Cpu,
+    /// How long it still worked when the load was over, s.
+    pub behind_seconds: f64,
+    /// The most memory that it had resident, bytes.
+    pub peak_bytes: u64,
+    /// Memory of its BPF maps, bytes.
+    pub map_bytes: u64,
+    /// Its programs, if their run time was measured.
+    pub programs: ByProgram,
+}
+
+/// Three runs of the same load.
+#[derive(Clone, Debug, Serialize)]
+pub struct Round {
+    /// Without the tool.
+    pub untraced: Done,
+    /// With it.
+    pub traced: Traced,
+    /// With it, with measured programs, and with one that only counts.
+    pub measured: Traced,
+}
+
+/// Everything about one command and one way to close.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    /// The command.
+    pub name: String,
+    /// How connections ended.
+    pub close: Close,
+    /// All rounds.
+    pub rounds: Vec<Round>,
+    /// What it may cost.
+    #[serde(skip)]
+    pub bars: Bars,
+}
+
+/// Measures one command.
+pub fn measure(kind: &Kind, load: &Load, pairs: u32) -> anyhow::Result<Row> {
+    let mut rounds = Vec::new();
+    for number in 0..pairs {
+        let round = round(kind, load, number % 2 == 0);
+        rounds.push(round.with_context(|| format!("{} ({})", kind.name(), load.close))?);
+    }
+    Ok(Row {
+        name: kind.name().to_owned(),
+        close: load.close,
+        rounds,
+        bars: match kind {
+            Kind::Tool(command) => command.bars(),
+            Kind::Peer(_) => Bars::default(),
+        },
+    })
+}
+
+/// One round. Whether the run with or without the tool comes first changes, so that a drift of the machine favours none.
+fn round(kind: &Kind, load: &Load, traced_last: bool) -> anyhow::Result<Round> {
+    let mut with = None;
+    if !traced_last {
+        with = Some(traced(kind, load, None)?);
+    }
+    machine::await_quiet()?;
+    let untraced = load.make()?;
+    let traced_run = match with {
+        Some(run) => run,
+        None => traced(kind, load, None)?,
+    };
+    let counting = Counting::attach()?;
+    let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)
+        .context("turning on BPF run-time statistics")?;
+    Ok(Round {
+        untraced,
+        traced: traced_run,
+        measured: traced(kind, load, Some(&counting))?,
+    })
+}
+
+/// A run with the tool; `counting` is there where programs are measured.
+fn traced(kind: &Kind, load: &Load, counting: Option<&Counting>) -> anyhow::Result<Traced> {
+    machine::await_quiet()?;
+    let subject = kind.start()?;
+    let mut ids = Objects::of_process(subject.pid()).programs;
+    if let Some(counting) = counting {
+        ids.insert(counting.id()?);
+    }
+    let runs = || match counting {
+        Some(_) => programs::runs(&ids),
+        None => ByProgram::new(),
+    };
+    let (start, runs_before) = (subject.cpu()?, runs());
+    let done = load.make()?;
+    let behind = subject.await_idle().context("after the load")?;
+    let (end, runs_after) = (subject.cpu()?, runs());
+    let (peak_bytes, map_bytes) = (subject.peak_bytes()?, programs::map_bytes(subject.pid()));
+    let summary = subject.stop()?;
+    Ok(Traced {
+        done,
+        seen: summary
+            .as_ref()
+            .and_then(|summary| Some(summary.kernel_transitions.as_ref()?.values().sum())),
+        lost: summary.map(|summary| summary.lost.values().sum()),
+        start,
+        cpu: Cpu {
+            total_ns: end.total_ns - start.total_ns,
+            user_ns: end.user_ns.saturating_sub(start.user_ns),
+        },
+        behind_seconds: behind.as_secs_f64(),
+        peak_bytes,
+        map_bytes,
+        programs: programs::since(&runs_before, &runs_after),
+    })
+}
+
+impl Traced {
+    /// Transitions to divide by: those that it saw, others' on this host included, as they cost the same.
+    fn transitions(&self) -> f64 {
+        self.seen.unwrap_or(self.done.transitions) as f64
+    }
+
+    /// CPU time, ns per transition.
+    pub fn cpu_ns(&self) -> f64 {
+        self.cpu.total_ns as f64 / self.transitions()
+    }
+
+    /// In user space, ns per transition.
+    pub fn user_ns(&self) -> f64 {
+        self.cpu.user_ns as f64 / self.transitions()
+    }
+
+    /// Run time of its programs, ns per transition.
+    pub fn bpf_ns(&self) -> f64 {
+        let own = self.programs.iter().filter(|(name, _)| *name != COUNTING);
+        own.map(|(_, runs)| runs.ns).sum::<u64>() as f64 / self.transitions()
+    }
+
+    /// Both together.
+    pub fn total_ns(&self) -> f64 {
+        self.bpf_ns() + self.cpu_ns()
+    }
+
+    /// Run time at the main tracepoint, against the program that only counts.
+    pub fn main_ratio(&self) -> f64 {
+        let of = |name: &str| self.programs.get(name).copied().unwrap_or_default();
+        let main: u64 = MAIN.iter().map(|name| of(name).ns).sum();
+        let Runs { count, ns } = of(COUNTING);
+        // Per transition: the counter ran a little longer than the tool, and saw other protocols.
+        main as f64 / self.transitions() / (ns as f64 / count as f64)
+    }
+
+    /// Run time of one of its programs and its runs, per transition.
+    pub fn program(&self, name: &str) -> (f64, f64) {
+        let runs = self.programs.get(name).copied().unwrap_or_default();
+        let transitions = self.transitions();
+        (
+            runs.ns as f64 / transitions,
+            runs.count as f64 / transitions,
+        )
+    }
+}
+
+impl Row {
+    /// The median over all rounds.
+    pub fn median(&self, of: impl Fn(&Round) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.rounds.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
+        (low + high) / 2.0
+    }
+
+    /// Every run with the tool.
+    pub fn traced(&self) -> impl Iterator<Item = &Traced> {
+        self.rounds
+            .iter()
+            .flat_map(|round| [&round.traced, &round.measured])
+    }
+
+    /// Connections/s kept, of 1.
+    pub fn kept(&self) -> f64 {
+        self.median(|round| round.traced.done.rate() / round.untraced.rate())
+    }
+}

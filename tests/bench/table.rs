@@ -1,0 +1,106 @@
+//! The tables of the results, and the same for machines.
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use serde::Serialize;
+
+use super::{machine::Machine, rounds::Row};
+
+/// Everything.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    /// Where and when.
+    pub machine: &'a Machine,
+    /// Every run.
+    pub rows: &'a [Row],
+}
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// A line for those who wait.
+pub fn line_of(row: &Row) -> String {
+    format!(
+        "{} ({}): {:.1} % kept, {:.0} ns/transition",
+        row.name,
+        row.close,
+        row.kept() * 100.0,
+        row.median(|round| round.measured.total_ns())
+    )
+}
+
+/// All of it. What misses its bar has a `!`.
+pub fn of(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "\n                        untraced   kept |  ns per transition       main |  user s |  transitions                    | peak MiB\n\
+           command           close  conn/s      %  |   BPF    CPU   total   times |  per M  |    expected       seen     lost |  RSS maps\n",
+    );
+    for row in rows {
+        line(&mut text, row);
+    }
+    text += "\nBPF programs: runs per transition, ns per transition\n";
+    for row in rows {
+        programs(&mut text, row);
+    }
+    text
+}
+
+fn line(text: &mut String, row: &Row) {
+    let mark = |missed: Option<bool>| if missed == Some(true) { '!' } else { ' ' };
+    let median = |of: fn(&super::rounds::Traced) -> f64| row.median(|round| of(&round.measured));
+    let (total, ratio) = (
+        median(super::rounds::Traced::total_ns),
+        median(super::rounds::Traced::main_ratio),
+    );
+    let sum = |of: fn(&super::rounds::Traced) -> Option<u64>| {
+        row.traced()
+            .map(of)
+            .sum::<Option<u64>>()
+            .map_or("-".to_owned(), |sum| sum.to_string())
+    };
+    let expected: u64 = row.traced().map(|run| run.done.transitions).sum();
+    let lost: u64 = row.traced().filter_map(|run| run.lost).sum();
+    let short = row
+        .traced()
+        .any(|run| run.seen.is_some_and(|seen| seen < run.done.transitions));
+    let peak = |of: fn(&super::rounds::Traced) -> u64| {
+        row.traced().map(of).max().unwrap_or(0) as f64 / MIB
+    };
+    // Peers are command lines.
+    let name: String = row.name.chars().take(17).collect();
+    let _ = writeln!(
+        text,
+        "{name:17} {:5} {:8.0} {:6.1}{} | {:6.0} {:6.0} {:6.0}{} {:6.2}{} | {:6.3}  | {expected:11} {:>10}{} {:>7}{} | {:4.0} {:4.0}",
+        row.close.to_string(),
+        row.median(|round| round.untraced.rate()),
+        row.kept() * 100.0,
+        mark(row.bars.kept.map(|bar| row.kept() < bar)),
+        median(super::rounds::Traced::bpf_ns),
+        median(super::rounds::Traced::cpu_ns),
+        total,
+        mark(row.bars.total_ns.map(|bar| total > bar)),
+        ratio,
+        mark(row.bars.main_ratio.map(|bar| ratio > bar)),
+        median(super::rounds::Traced::user_ns) / 1e3,
+        sum(|run| run.seen),
+        mark(Some(short)),
+        sum(|run| run.lost),
+        mark(Some(lost > 0)),
+        peak(|run| run.peak_bytes),
+        peak(|run| run.map_bytes),
+    );
+}
+
+fn programs(text: &mut String, row: &Row) {
+    let names: BTreeSet<&String> = row
+        .rounds
+        .iter()
+        .flat_map(|round| round.measured.programs.keys())
+        .collect();
+    let _ = writeln!(text, "  {} ({})", row.name, row.close);
+    for name in names {
+        let ns = row.median(|round| round.measured.program(name).0);
+        let runs = row.median(|round| round.measured.program(name).1);
+        if runs > 0.0 {
+            let _ = writeln!(text, "    {name:17} {runs:6.3} {ns:7.1}");
+        }
+    }
+}
