@@ -32,17 +32,6 @@ pub struct Bars {
 }
 
 impl Command {
-    /// All of them, as on the command line.
-    pub const NAMES: [&str; 7] = [
-        "hist",
-        "serve",
-        "top",
-        "record",
-        "trace",
-        "trace-json",
-        "life",
-    ];
-
     /// As in the table.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,11 +1,12 @@
-//! The least that a program at the main tracepoint can do: it adds one to a counter of its CPU. What the tool's program
-//! there costs is compared with it. Eleven instructions, so there is no object to build and ship for them.
+//! The least that programs at the main tracepoint can do: one adds one to a counter of its CPU, and what the tool's
+//! programs there cost is compared with it; one does nothing, so that what it costs is the measuring itself. A few
+//! instructions, so there is no object to build and ship for them.
 #![expect(
     unsafe_code,
     reason = "bpf(2): aya loads objects, and these instructions are none"
 )]
 use std::{
-    io, mem,
+    fs, io, mem,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
 };
 
@@ -13,33 +14,47 @@ use anyhow::Context as _;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_insn, bpf_map_type, bpf_prog_type};
 use nix::libc;
 
-/// The program, attached until this value goes.
-pub struct Counting {
+/// Name of the program that counts.
+pub const COUNTING: &str = "counting";
+/// Name of the program that does nothing.
+pub const EMPTY: &str = "empty";
+
+/// Both programs, attached until this value goes.
+pub struct Yardsticks {
     _map: OwnedFd,
-    program: OwnedFd,
-    _link: OwnedFd,
+    programs: [OwnedFd; 2],
+    _links: [OwnedFd; 2],
 }
 
-impl Counting {
-    /// Attaches it. It runs before programs that are attached later.
+impl Yardsticks {
+    /// Attaches them. They run before programs that are attached later, the one that counts first: as one that is alone
+    /// there, it meets cold caches.
     pub fn attach() -> anyhow::Result<Self> {
         let map = map().context("making a counter")?;
-        let program = program(map.as_raw_fd()).context("loading the program that counts")?;
-        let link = link(program.as_raw_fd()).context("attaching the program that counts")?;
+        let load = |name, instructions: &[bpf_insn]| {
+            program(name, instructions).with_context(|| format!("loading the program {name}"))
+        };
+        let attach = |program: &OwnedFd| link(program.as_raw_fd()).context("attaching it");
+        let counting = load(COUNTING, &count_in(map.as_raw_fd()))?;
+        let empty = load(EMPTY, &nothing())?;
         Ok(Self {
+            _links: [attach(&counting)?, attach(&empty)?],
+            programs: [counting, empty],
             _map: map,
-            program,
-            _link: link,
         })
     }
 
-    /// The kernel's number of the program.
-    pub fn id(&self) -> anyhow::Result<u32> {
-        let fdinfo = format!("/proc/self/fdinfo/{}", self.program.as_raw_fd());
-        let text = std::fs::read_to_string(fdinfo)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("prog_id:"));
-        Ok(line.context("the program has no id")?.trim().parse()?)
+    /// The kernel's numbers of the programs.
+    pub fn ids(&self) -> anyhow::Result<Vec<u32>> {
+        self.programs.iter().map(id).collect()
     }
+}
+
+fn id(program: &OwnedFd) -> anyhow::Result<u32> {
+    let fdinfo = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
+    let text = fs::read_to_string(fdinfo)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("prog_id:"));
+    Ok(line.context("the program has no id")?.trim().parse()?)
 }
 
 /// One counter a CPU.
@@ -52,8 +67,17 @@ fn map() -> io::Result<OwnedFd> {
     bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr)
 }
 
-fn program(map: RawFd) -> io::Result<OwnedFd> {
-    let instructions = [
+/// Instructions that do nothing.
+fn nothing() -> [bpf_insn; 2] {
+    [
+        instruction(0xb7, 0, 0, 0, 0), // r0 = 0
+        instruction(0x95, 0, 0, 0, 0), // exit
+    ]
+}
+
+/// Instructions that count in `map`.
+fn count_in(map: RawFd) -> [bpf_insn; 11] {
+    [
         instruction(0x62, 10, 0, -4, 0), // *(u32 *)(r10 - 4) = 0
         instruction(0xbf, 2, 10, 0, 0),  // r2 = r10
         instruction(0x07, 2, 0, 0, -4),  // r2 += -4
@@ -65,7 +89,10 @@ fn program(map: RawFd) -> io::Result<OwnedFd> {
         instruction(0xdb, 0, 1, 0, 0),   // lock *(u64 *)(r0 + 0) += r1
         instruction(0xb7, 0, 0, 0, 0),   // r0 = 0
         instruction(0x95, 0, 0, 0, 0),   // exit
-    ];
+    ]
+}
+
+fn program(name: &str, instructions: &[bpf_insn]) -> io::Result<OwnedFd> {
     let mut attr = empty();
     // SAFETY: every field of the union's variants is plain data, and the whole of it is zero.
     let load = unsafe { &mut attr.__bindgen_anon_3 };
@@ -73,7 +100,7 @@ fn program(map: RawFd) -> io::Result<OwnedFd> {
     load.insns = instructions.as_ptr() as u64;
     load.insn_cnt = instructions.len() as u32;
     load.license = c"GPL".as_ptr() as u64;
-    for (to, from) in load.prog_name.iter_mut().zip(*b"counting") {
+    for (to, from) in load.prog_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
     }
     bpf(bpf_cmd::BPF_PROG_LOAD, &mut attr)

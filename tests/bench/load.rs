@@ -91,9 +91,8 @@ impl Done {
 }
 
 impl Load {
-    /// Makes the load in a process and a network namespace of their own, which are gone afterwards.
-    pub fn make(&self) -> anyhow::Result<Done> {
-        let ns = Namespace::new();
+    /// Makes the load in a process of its own in `ns`.
+    pub fn make(&self, ns: &Namespace) -> anyhow::Result<Done> {
         let output = ns.run(|| {
             Command::new(env::current_exe()?)
                 .arg(LOAD)

@@ -7,19 +7,21 @@ mod load;
 mod machine;
 mod programs;
 mod rounds;
+mod scene;
 mod subject;
 mod table;
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use self::{
     command::Command,
     load::{Close, Load},
     machine::Machine,
     rounds::Row,
+    scene::Scene,
     subject::Kind,
 };
 
@@ -37,9 +39,12 @@ Examples:
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench", after_help = EXAMPLES)]
 struct Args {
-    /// What to measure
-    #[arg(value_name = "COMMAND", value_enum, default_values = Command::NAMES)]
+    /// Commands to measure under load [default: all, unless a scene is chosen]
+    #[arg(value_name = "COMMAND", value_enum)]
     commands: Vec<Command>,
+    /// Other measurements to make [default: all, unless a command is chosen]
+    #[arg(long, value_enum, value_delimiter = ',')]
+    scene: Vec<Scene>,
     /// Rounds of each; figures are medians
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
@@ -79,12 +84,34 @@ fn main() -> anyhow::Result<()> {
     tcpstate_tests::privilege::demand();
     let machine = Machine::here()?;
     println!("{machine}");
+    if !args.commands.is_empty() || args.scene.is_empty() {
+        commands(&args, &machine)?;
+    }
+    if !args.scene.is_empty() || args.commands.is_empty() {
+        let scenes = some_or_all(&args.scene);
+        for scene in scenes {
+            println!("{}", scene.play().with_context(|| format!("{scene:?}"))?);
+        }
+    }
+    Ok(())
+}
+
+/// Those that were chosen, or all if none was.
+fn some_or_all<T: Clone + ValueEnum>(chosen: &[T]) -> &[T] {
+    if chosen.is_empty() {
+        T::value_variants()
+    } else {
+        chosen
+    }
+}
+
+/// Measures commands under load.
+fn commands(args: &Args, machine: &Machine) -> anyhow::Result<()> {
     let closes = args
         .close
         .map_or(vec![Close::Rst, Close::Fin], |close| vec![close]);
     let peers = args.peer.iter().cloned().chain(subject::bpftrace());
-    let kinds: Vec<Kind> = args
-        .commands
+    let kinds: Vec<Kind> = some_or_all(&args.commands)
         .iter()
         .map(|command| Kind::Tool(*command))
         .chain(peers.map(Kind::Peer))
@@ -110,7 +137,7 @@ fn main() -> anyhow::Result<()> {
     print!("{}", table::of(&rows));
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&table::Report {
-            machine: &machine,
+            machine,
             rows: &rows,
         })?;
         fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;

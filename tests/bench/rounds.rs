@@ -1,11 +1,11 @@
 //! Rounds of runs, and what comes out of them.
 use anyhow::Context as _;
 use serde::Serialize;
-use tcpstate_tests::bpf::Objects;
+use tcpstate_tests::{Namespace, bpf::Objects};
 
 use super::{
     command::Bars,
-    counting::Counting,
+    counting::{COUNTING, EMPTY, Yardsticks},
     load::{Close, Done, Load},
     machine,
     programs::{self, ByProgram, Runs},
@@ -14,8 +14,6 @@ use super::{
 
 /// How the programs at the main tracepoint are called by the kernel: they begin with these.
 const MAIN: [&str; 2] = ["inet_sock_set_s", "nested_set_stat"];
-/// Name of the program that only counts.
-const COUNTING: &str = "counting";
 
 /// A run of the load with the tool.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +30,8 @@ pub struct Traced {
     pub cpu: Cpu,
     /// How long it still worked when the load was over, s.
     pub behind_seconds: f64,
+    /// Memory that it had resident when it was ready, bytes.
+    pub start_bytes: u64,
     /// The most memory that it had resident, bytes.
     pub peak_bytes: u64,
     /// Memory of its BPF maps, bytes.
@@ -90,35 +90,36 @@ fn round(kind: &Kind, load: &Load, traced_last: bool) -> anyhow::Result<Round> {
         with = Some(traced(kind, load, None)?);
     }
     machine::await_quiet()?;
-    let untraced = load.make()?;
+    let untraced = load.make(&Namespace::new())?;
     let traced_run = match with {
         Some(run) => run,
         None => traced(kind, load, None)?,
     };
-    let counting = Counting::attach()?;
+    let yardsticks = Yardsticks::attach()?;
     let _stats = aya::sys::enable_stats(aya::sys::Stats::RunTime)
         .context("turning on BPF run-time statistics")?;
     Ok(Round {
         untraced,
         traced: traced_run,
-        measured: traced(kind, load, Some(&counting))?,
+        measured: traced(kind, load, Some(&yardsticks))?,
     })
 }
 
-/// A run with the tool; `counting` is there where programs are measured.
-fn traced(kind: &Kind, load: &Load, counting: Option<&Counting>) -> anyhow::Result<Traced> {
+/// A run with the tool; the yardsticks are there where programs are measured.
+fn traced(kind: &Kind, load: &Load, yardsticks: Option<&Yardsticks>) -> anyhow::Result<Traced> {
     machine::await_quiet()?;
     let subject = kind.start()?;
     let mut ids = Objects::of_process(subject.pid()).programs;
-    if let Some(counting) = counting {
-        ids.insert(counting.id()?);
+    if let Some(yardsticks) = yardsticks {
+        ids.extend(yardsticks.ids()?);
     }
-    let runs = || match counting {
+    let runs = || match yardsticks {
         Some(_) => programs::runs(&ids),
         None => ByProgram::new(),
     };
+    let start_bytes = subject.resident_bytes()?;
     let (start, runs_before) = (subject.cpu()?, runs());
-    let done = load.make()?;
+    let done = load.make(&Namespace::new())?;
     let behind = subject.await_idle().context("after the load")?;
     let (end, runs_after) = (subject.cpu()?, runs());
     let (peak_bytes, map_bytes) = (subject.peak_bytes()?, programs::map_bytes(subject.pid()));
@@ -135,6 +136,7 @@ fn traced(kind: &Kind, load: &Load, counting: Option<&Counting>) -> anyhow::Resu
             user_ns: end.user_ns.saturating_sub(start.user_ns),
         },
         behind_seconds: behind.as_secs_f64(),
+        start_bytes,
         peak_bytes,
         map_bytes,
         programs: programs::since(&runs_before, &runs_after),
@@ -157,10 +159,32 @@ impl Traced {
         self.cpu.user_ns as f64 / self.transitions()
     }
 
-    /// Run time of its programs, ns per transition.
+    /// Run time of its programs, ns per transition, with what measuring it costs.
     pub fn bpf_ns(&self) -> f64 {
-        let own = self.programs.iter().filter(|(name, _)| *name != COUNTING);
-        own.map(|(_, runs)| runs.ns).sum::<u64>() as f64 / self.transitions()
+        self.own_runs().ns as f64 / self.transitions()
+    }
+
+    /// The same without: less what a program that does nothing takes, for each run.
+    pub fn net_bpf_ns(&self) -> f64 {
+        let Runs { count, ns } = self.own_runs();
+        let empty = self.runs_of(EMPTY);
+        let measuring = empty.ns as f64 / empty.count as f64;
+        (ns as f64 - measuring * count as f64).max(0.0) / self.transitions()
+    }
+
+    fn own_runs(&self) -> Runs {
+        let own = self
+            .programs
+            .iter()
+            .filter(|(name, _)| ![COUNTING, EMPTY].contains(&name.as_str()));
+        own.fold(Runs::default(), |sum, (_, runs)| Runs {
+            count: sum.count + runs.count,
+            ns: sum.ns + runs.ns,
+        })
+    }
+
+    fn runs_of(&self, name: &str) -> Runs {
+        self.programs.get(name).copied().unwrap_or_default()
     }
 
     /// Both together.
@@ -170,16 +194,15 @@ impl Traced {
 
     /// Run time at the main tracepoint, against the program that only counts.
     pub fn main_ratio(&self) -> f64 {
-        let of = |name: &str| self.programs.get(name).copied().unwrap_or_default();
-        let main: u64 = MAIN.iter().map(|name| of(name).ns).sum();
-        let Runs { count, ns } = of(COUNTING);
+        let main: u64 = MAIN.iter().map(|name| self.runs_of(name).ns).sum();
+        let Runs { count, ns } = self.runs_of(COUNTING);
         // Per transition: the counter ran a little longer than the tool, and saw other protocols.
         main as f64 / self.transitions() / (ns as f64 / count as f64)
     }
 
     /// Run time of one of its programs and its runs, per transition.
     pub fn program(&self, name: &str) -> (f64, f64) {
-        let runs = self.programs.get(name).copied().unwrap_or_default();
+        let runs = self.runs_of(name);
         let transitions = self.transitions();
         (
             runs.ns as f64 / transitions,

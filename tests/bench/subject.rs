@@ -61,6 +61,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 const IDLE_NS: u64 = 3_000_000;
 /// How long it may take to catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
+/// Name of the file with its standard output.
+const OUTPUT: &str = "output";
 /// How much of the end of a file may be the summary.
 const TAIL: u64 = 64 << 10;
 
@@ -86,8 +88,7 @@ impl Kind {
     /// Starts it and waits until it is ready.
     pub fn start(&self) -> anyhow::Result<Subject> {
         let folder = Folder::new()?;
-        let file = folder.0.join("output");
-        let path = file.to_str().context("the folder's path is no UTF-8")?;
+        let file = folder.file(OUTPUT)?;
         let into_file = |command| anyhow::Ok(Tool::launch_into(File::create(&file)?, command));
         let tool = |args: &[&str]| {
             let tool = into_file(tool::command(args))?;
@@ -100,7 +101,7 @@ impl Kind {
             Self::Tool(Command::TraceJson) => tool(&["trace", "-J", "--summary"])?,
             Self::Tool(Command::Life) => tool(&["life", "--summary"])?,
             Self::Tool(Command::Record) => {
-                let recording = format!("{path}.arrows");
+                let recording = folder.file("recording.arrows")?;
                 tool(&["record", &recording, "--summary"])?
             }
             Self::Tool(Command::Serve) => {
@@ -177,15 +178,22 @@ impl Subject {
         }
     }
 
+    /// Memory that it has resident, bytes.
+    pub fn resident_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmRSS:")
+    }
+
     /// The most memory that it has had resident, bytes.
     pub fn peak_bytes(&self) -> anyhow::Result<u64> {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> anyhow::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(kib
-            .context("/proc/PID/status has no VmHWM")?
-            .parse::<u64>()?
-            << 10)
+        let kib = kib.with_context(|| format!("/proc/PID/status has no {name}"))?;
+        Ok(kib.parse::<u64>()? << 10)
     }
 
     /// Ends it as Ctrl-C does, and returns its summary; a peer has none.
@@ -220,7 +228,7 @@ impl Subject {
 
 /// The last line of the output.
 fn last_line(folder: &Folder) -> anyhow::Result<String> {
-    let mut file = File::open(folder.0.join("output"))?;
+    let mut file = File::open(folder.file(OUTPUT)?)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
@@ -230,14 +238,21 @@ fn last_line(folder: &Folder) -> anyhow::Result<String> {
 }
 
 /// Where it writes its output; it goes with this value.
-struct Folder(PathBuf);
+pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> anyhow::Result<Self> {
+    /// A new one.
+    pub fn new() -> anyhow::Result<Self> {
         // Not in memory, where a file would be part of what is measured.
         let path = PathBuf::from("/var/tmp").join(format!("tcpstate-bench-{}", process::id()));
         fs::create_dir(&path).with_context(|| format!("making {}", path.display()))?;
         Ok(Self(path))
+    }
+
+    /// The path of a file in it.
+    pub fn file(&self, name: &str) -> anyhow::Result<String> {
+        let path = self.0.join(name).into_os_string().into_string();
+        path.ok().context("the folder's path is no UTF-8")
     }
 }
 

@@ -3,7 +3,10 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde::Serialize;
 
-use super::{machine::Machine, rounds::Row};
+use super::{
+    machine::Machine,
+    rounds::{Row, Traced},
+};
 
 /// Everything.
 #[derive(Serialize)]
@@ -30,13 +33,13 @@ pub fn line_of(row: &Row) -> String {
 /// All of it. What misses its bar has a `!`.
 pub fn of(rows: &[Row]) -> String {
     let mut text = String::from(
-        "\n                        untraced   kept |  ns per transition       main |  user s |  transitions                    | peak MiB\n\
-           command           close  conn/s      %  |   BPF    CPU   total   times |  per M  |    expected       seen     lost |  RSS maps\n",
+        "\n                        untraced   kept |  ns per transition            main |  user s |  transitions                    | MiB at start, peak, maps\n\
+           command           close  conn/s      %  |   BPF  (net)   CPU  total   times |  per M  |    expected       seen     lost |\n",
     );
     for row in rows {
         line(&mut text, row);
     }
-    text += "\nBPF programs: runs per transition, ns per transition\n";
+    text += "\nBPF programs: runs per transition, ns per transition (empty: does nothing, so it shows what measuring costs)\n";
     for row in rows {
         programs(&mut text, row);
     }
@@ -45,12 +48,9 @@ pub fn of(rows: &[Row]) -> String {
 
 fn line(text: &mut String, row: &Row) {
     let mark = |missed: Option<bool>| if missed == Some(true) { '!' } else { ' ' };
-    let median = |of: fn(&super::rounds::Traced) -> f64| row.median(|round| of(&round.measured));
-    let (total, ratio) = (
-        median(super::rounds::Traced::total_ns),
-        median(super::rounds::Traced::main_ratio),
-    );
-    let sum = |of: fn(&super::rounds::Traced) -> Option<u64>| {
+    let median = |of: fn(&Traced) -> f64| row.median(|round| of(&round.measured));
+    let (total, ratio) = (median(Traced::total_ns), median(Traced::main_ratio));
+    let sum = |of: fn(&Traced) -> Option<u64>| {
         row.traced()
             .map(of)
             .sum::<Option<u64>>()
@@ -61,29 +61,29 @@ fn line(text: &mut String, row: &Row) {
     let short = row
         .traced()
         .any(|run| run.seen.is_some_and(|seen| seen < run.done.transitions));
-    let peak = |of: fn(&super::rounds::Traced) -> u64| {
-        row.traced().map(of).max().unwrap_or(0) as f64 / MIB
-    };
+    let peak = |of: fn(&Traced) -> u64| row.traced().map(of).max().unwrap_or(0) as f64 / MIB;
     // Peers are command lines.
     let name: String = row.name.chars().take(17).collect();
     let _ = writeln!(
         text,
-        "{name:17} {:5} {:8.0} {:6.1}{} | {:6.0} {:6.0} {:6.0}{} {:6.2}{} | {:6.3}  | {expected:11} {:>10}{} {:>7}{} | {:4.0} {:4.0}",
+        "{name:17} {:5} {:8.0} {:6.1}{} | {:5.0} {:6.0} {:5.0} {:6.0}{} {:6.2}{} | {:6.3}  | {expected:11} {:>10}{} {:>7}{} | {:4.0} {:4.0} {:4.0}",
         row.close.to_string(),
         row.median(|round| round.untraced.rate()),
         row.kept() * 100.0,
         mark(row.bars.kept.map(|bar| row.kept() < bar)),
-        median(super::rounds::Traced::bpf_ns),
-        median(super::rounds::Traced::cpu_ns),
+        median(Traced::bpf_ns),
+        median(Traced::net_bpf_ns),
+        median(Traced::cpu_ns),
         total,
         mark(row.bars.total_ns.map(|bar| total > bar)),
         ratio,
         mark(row.bars.main_ratio.map(|bar| ratio > bar)),
-        median(super::rounds::Traced::user_ns) / 1e3,
+        median(Traced::user_ns) / 1e3,
         sum(|run| run.seen),
         mark(Some(short)),
         sum(|run| run.lost),
         mark(Some(lost > 0)),
+        peak(|run| run.start_bytes),
         peak(|run| run.peak_bytes),
         peak(|run| run.map_bytes),
     );
