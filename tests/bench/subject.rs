@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 use serde::Serialize;
-use tcpstate_tests::{Served, Summary, Tool, http, terminal::Terminal, tool};
+use tcpstate_tests::{Served, Summary, Tool, bpf::Objects, http, terminal::Terminal, tool};
 
 use super::command::Command;
 
@@ -37,6 +37,8 @@ pub struct Subject {
 
 enum Running {
     Tool(Tool),
+    /// Anything else, which Ctrl-C may end in any way.
+    Peer(Tool),
     Scraped(Served, Scraper),
     Terminal(Terminal),
 }
@@ -59,6 +61,8 @@ const ROWS: u16 = 50;
 const WINDOW: Duration = Duration::from_millis(100);
 /// CPU time in a window that is no work left.
 const IDLE_NS: u64 = 3_000_000;
+/// How long a peer may take until its programs are loaded.
+const TO_LOAD: Duration = Duration::from_secs(5);
 /// How long it may take to catch up.
 const CATCH_UP: Duration = Duration::from_secs(60);
 /// Name of the file with its standard output.
@@ -118,11 +122,13 @@ impl Kind {
                 let mut shell = process::Command::new("sh");
                 shell.args(["-c", &format!("exec {line}")]);
                 shell.stdin(Stdio::null());
-                Running::Tool(into_file(shell)?)
+                let peer = into_file(shell)?;
+                await_programs(peer.pid());
+                Running::Peer(peer)
             }
         };
         let subject = Subject { running, folder };
-        // A peer does not say when it is ready; the tool has nothing left to do already.
+        // A peer does not say when it is ready.
         subject.await_idle().context("while it starts")?;
         Ok(subject)
     }
@@ -132,7 +138,7 @@ impl Subject {
     /// Its process.
     pub fn pid(&self) -> u32 {
         match &self.running {
-            Running::Tool(tool) => tool.pid(),
+            Running::Tool(tool) | Running::Peer(tool) => tool.pid(),
             Running::Scraped(served, _) => served.pid(),
             Running::Terminal(terminal) => terminal.pid().as_raw().unsigned_abs(),
         }
@@ -204,6 +210,10 @@ impl Subject {
                 ensure!(run.status.success(), "{run:#?}");
                 last_line(&self.folder)?
             }
+            Running::Peer(peer) => {
+                let _ = peer.stop();
+                String::new()
+            }
             Running::Scraped(served, scraper) => {
                 scraper.end();
                 let run = served.stop();
@@ -223,6 +233,14 @@ impl Subject {
         };
         let is_summary = text.contains("\"summary\":true");
         Ok(is_summary.then(|| Summary::read(&text)))
+    }
+}
+
+/// Waits until the process has BPF programs, but not for long: a peer may work without.
+fn await_programs(pid: u32) {
+    let began = Instant::now();
+    while began.elapsed() < TO_LOAD && Objects::of_process(pid).programs.is_empty() {
+        sleep(WINDOW);
     }
 }
 
