@@ -5,7 +5,7 @@ use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, FullRecord, Record, kind
 
 const TICK_NS: u32 = 4_000_000;
 
-#[divan::bench(args = [FAMILY_IPV4, FAMILY_IPV6])]
+#[divan::bench(args = [FAMILY_IPV4, FAMILY_IPV6], sample_size = 1_000)]
 fn record(bencher: Bencher, family: u8) {
     decoded(
         bencher,
@@ -13,7 +13,7 @@ fn record(bencher: Bencher, family: u8) {
     );
 }
 
-#[divan::bench(args = [FAMILY_IPV4, FAMILY_IPV6])]
+#[divan::bench(args = [FAMILY_IPV4, FAMILY_IPV6], sample_size = 1_000)]
 fn full_record(bencher: Bencher, family: u8) {
     decoded(bencher, &bytes(kind::DETAILED, family));
 }

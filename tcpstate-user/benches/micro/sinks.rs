@@ -13,22 +13,22 @@ use tcpstate::{
 
 use crate::lives;
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn text(bencher: Bencher) {
     lines(bencher, Text::new(Times::default(), false, false));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn csv(bencher: Bencher) {
     lines(bencher, Csv::new(About::default().clock()));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn json(bencher: Bencher) {
     lines(bencher, Json::new(About::default().clock()));
 }
 
-#[divan::bench]
+#[divan::bench(sample_size = 1_000)]
 fn dwell(bencher: Bencher) {
     let transition = lives::transition();
     let mut dwell = Dwell::default();
