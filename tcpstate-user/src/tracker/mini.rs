@@ -14,7 +14,7 @@ use crate::{
 const SETTLE_NS: u64 = 10_000_000;
 
 /// A child that was accepted before it was established gets there within microseconds, unless its CPU stands still, ns.
-const ACCEPTED_NS: u64 = 100_000_000;
+const ACCEPTED_NS: u64 = 1_000_000_000;
 
 /// The tuple of a connection within its namespace.
 type Key = (u32, Tuple);
@@ -317,8 +317,9 @@ impl Tracker {
         now_ns: u64,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
+        let none_can_come = self.minis.nameless == 0;
         self.settle_ended(
-            |ended| ended.time_ns.saturating_add(ACCEPTED_NS) <= now_ns,
+            |ended| none_can_come || ended.time_ns.saturating_add(ACCEPTED_NS) <= now_ns,
             out,
         );
         let old = |time_ns: u64| time_ns.saturating_add(SETTLE_NS) <= now_ns;

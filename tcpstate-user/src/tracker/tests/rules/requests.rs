@@ -116,8 +116,9 @@ fn a_half_open_connection_that_ends_beside_a_child() {
     let mut other = change(3, SOCKET, Listen, SynRecv);
     other.tuple.rport = 4321;
     let mut run = told(&[requested(0), other, request_ended(4, Cause::Unknown)]);
-    run.tick(50 * MS);
-    run.tick(104 * MS);
+    run.tick(1003 * MS);
+    assert_eq!(run.out.len(), 1);
+    run.tick(1004 * MS);
     assert_eq!(last(&run, 1), [(SynRecv, Close, Some(4), None)]);
     // Or its memory is another's sooner.
     let mut run = told(&[
