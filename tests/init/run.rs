@@ -16,8 +16,11 @@ use nix::unistd::Pid;
 use crate::kmsg::Kmsg;
 use crate::{machine, say};
 
-/// Between two looks at the children.
+/// Between two looks at a child that has begun or is ending …
 const PAUSE: Duration = Duration::from_millis(10);
+/// … and at one that runs for long: a hundredth of its time, but no more than this. Where the clock leaps over idle time,
+/// hours are over the sooner the less wakes the machine.
+const LONG_PAUSE: Duration = Duration::from_secs(1);
 /// Tests of this name wait for a minute to pass, and are no burden for others.
 const BESIDE: &str = "::time_wait_to_its_end";
 /// These look at what all processes have in the kernel.
@@ -207,7 +210,7 @@ fn watch(child: Pid, limit: Duration) -> anyhow::Result<()> {
             "timed out after {} s",
             limit.as_secs()
         );
-        sleep(PAUSE);
+        sleep((start.elapsed() / 100).clamp(PAUSE, LONG_PAUSE));
     }
 }
 

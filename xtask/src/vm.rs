@@ -18,7 +18,7 @@ use anyhow::Context as _;
 
 use crate::{setup, workspace};
 use guest::{Guest, Outcome};
-use matrix::{Arch, Matrix};
+use matrix::{Arch, Clock, Matrix};
 
 /// Which kernels and tests.
 #[derive(clap::Args)]
@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// Run only the tests whose names, like `target::module::test`, contain one of these
     #[arg(long, value_name = "FILTER,…", default_value = "")]
     test: String,
+    /// Run the tests that wait for hours, and only these, in guests whose clock leaps over idle time
+    #[arg(long)]
+    hours: bool,
     /// How many guests run side by side; each has two processors and 1 GiB
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
@@ -56,10 +59,16 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
     for kernel in kernels {
         images.push((kernel, fetch::kernel(kernel, machine)?));
     }
-    let binaries = binaries::build(machine)?;
+    let clock = if args.hours {
+        Clock::Leaping
+    } else {
+        Clock::Real
+    };
+    let binaries = binaries::build(machine, clock)?;
     let mut guests = Vec::new();
     for (kernel, image) in images {
-        let title = format!("{}-{}", kernel.arch, kernel.name);
+        let hours = if args.hours { "-hours" } else { "" };
+        let title = format!("{}-{}{hours}", kernel.arch, kernel.name);
         let initramfs = folder.join(format!("{title}.cpio"));
         let modules = modules::load_order(&image.modules, &matrix.modules)?;
         initramfs::write(&initramfs, &binaries, &modules)?;
@@ -68,6 +77,7 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
             title,
             machine,
             matrix: &matrix,
+            clock,
             kernel: image.file,
             initramfs,
             filter: &args.test,

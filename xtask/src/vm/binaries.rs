@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::matrix::Machine;
+use super::matrix::{Clock, Machine};
 use crate::command;
 
 /// Each test target is an executable of its own: optimising each as a whole takes minutes, and its debug information
@@ -33,6 +33,9 @@ const SURFACES: [&str; 9] = [
     "top",
 ];
 
+/// The test target of what waits for hours.
+const HOURS: [&str; 5] = ["--features", "hours", "--test", "hours", "--no-run"];
+
 /// Where cargo has put them.
 pub(super) struct Binaries {
     /// The tool.
@@ -43,8 +46,8 @@ pub(super) struct Binaries {
     pub(super) tests: Vec<(String, PathBuf)>,
 }
 
-/// Builds them.
-pub(super) fn build(machine: &Machine) -> anyhow::Result<Binaries> {
+/// Builds them, with the tests that belong to the guest's clock.
+pub(super) fn build(machine: &Machine, clock: Clock) -> anyhow::Result<Binaries> {
     let tool = cargo(
         machine,
         &["build", "-p", "tcpstate", "--bin", "tcpstate"],
@@ -52,11 +55,12 @@ pub(super) fn build(machine: &Machine) -> anyhow::Result<Binaries> {
     )?;
     let init = ["build", "-p", "tcpstate-tests", "--bin", "init"];
     let init = cargo(machine, &init, &QUICKLY)?;
-    let tests = cargo(
-        machine,
-        &["test", "--no-run", "-p", "tcpstate-tests"],
-        &QUICKLY,
-    )?;
+    let targets: &[&str] = match clock {
+        Clock::Real => &["--no-run"],
+        Clock::Leaping => &HOURS,
+    };
+    let tests = ["test", "-p", "tcpstate-tests"];
+    let tests = cargo(machine, &[&tests, targets].concat(), &QUICKLY)?;
     let one = |artifacts: Vec<Artifact>, name: &str| {
         // The library of the tool has its name, too.
         artifacts

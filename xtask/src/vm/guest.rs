@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::matrix::{Machine, Matrix};
+use super::matrix::{Clock, Machine, Matrix};
 use super::report::{Line, Report, Trouble};
 
 /// From init's last word to the end of the emulator.
@@ -22,6 +22,7 @@ pub(super) struct Guest<'a> {
     pub(super) title: String,
     pub(super) machine: &'a Machine,
     pub(super) matrix: &'a Matrix,
+    pub(super) clock: Clock,
     pub(super) kernel: PathBuf,
     pub(super) initramfs: PathBuf,
     /// Where its console is kept.
@@ -91,6 +92,7 @@ impl Guest<'_> {
     fn command(&self) -> Command {
         let mut qemu = Command::new(&self.machine.qemu[0]);
         qemu.args(&self.machine.qemu[1..])
+            .args(self.matrix.clock(self.clock))
             .args(["-m", "1024", "-smp", "2", "-no-reboot", "-nic", "none"])
             .args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
         qemu.arg("-kernel").arg(&self.kernel);
@@ -98,7 +100,9 @@ impl Guest<'_> {
         // A kernel that stumbles must not go on: an oops is a panic, and a panic ends the emulator.
         qemu.arg("-append").arg(format!(
             "{} panic=-1 oops=panic -- {} {}",
-            self.machine.append, self.matrix.test_seconds, self.filter
+            self.machine.append,
+            self.matrix.limit(self.clock),
+            self.filter
         ));
         qemu
     }

@@ -17,8 +17,21 @@ pub(super) struct Matrix {
     pub(super) boot_seconds: u64,
     /// What one test may take.
     pub(super) test_seconds: u64,
+    /// What gives an emulator a clock that leaps over idle time.
+    leaping_clock: Vec<String>,
+    /// What one test may take on that clock.
+    leaping_test_seconds: u64,
     machine: BTreeMap<Arch, Machine>,
     kernel: Vec<Kernel>,
+}
+
+/// The guests' clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// As fast as ours.
+    Real,
+    /// Leaps over the time in which the guest is idle: for the tests that wait for hours.
+    Leaping,
 }
 
 /// A kind of machine.
@@ -86,6 +99,22 @@ impl Matrix {
         Ok(all()
             .filter(|kernel| names.is_empty() || names.contains(&kernel.name))
             .collect())
+    }
+
+    /// What gives a guest this clock.
+    pub(super) fn clock(&self, clock: Clock) -> &[String] {
+        match clock {
+            Clock::Real => &[],
+            Clock::Leaping => &self.leaping_clock,
+        }
+    }
+
+    /// What one test may take, in seconds of this clock.
+    pub(super) fn limit(&self, clock: Clock) -> u64 {
+        match clock {
+            Clock::Real => self.test_seconds,
+            Clock::Leaping => self.leaping_test_seconds,
+        }
     }
 
     /// How the machine of this architecture is made.
