@@ -11,6 +11,7 @@ pub mod dwell;
 pub mod fact;
 pub mod life;
 pub mod netns;
+pub mod netstat;
 pub mod places;
 pub mod recording;
 pub mod session;

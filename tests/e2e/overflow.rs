@@ -5,9 +5,9 @@ use std::{
 };
 
 use tcpstate_tests::{
-    History, Sight, Watch, endpoint, history, host,
+    History, Namespace, Served, Sight, Watch, endpoint, history, host,
     live::Live,
-    sockets,
+    poll_until, sockets,
     traffic::{self, V4},
     tun::{ACK, KERNEL, Peer, RST, SYN, Tun},
 };
@@ -54,6 +54,34 @@ fn too_many_time_waits() {
             "FIN_WAIT2->CLOSE",
         ]);
         sight.assert_reason(life.last().reason.as_deref(), "tw_overflow");
+    }
+}
+
+/// The alert `TcpTimeWaitOverflow` looks at this, in every tier.
+#[test]
+fn too_many_time_waits_for_prometheus() {
+    const ROOM: usize = 3;
+    const CLOSED: usize = 10;
+    let overflows = "tcpstate_ended_total{state=\"fin_wait2\",reason=\"tw_overflow\"}";
+    let ns = Namespace::new();
+    let everywhere = Served::start(&[]);
+    let there = Served::start(&["-N", &ns.inode().to_string()]);
+    let later = Namespace::new();
+    for ns in [&ns, &later] {
+        ns.run(|| host::set("tcp_max_tw_buckets", &ROOM.to_string()));
+        let listener = ns.run(|| traffic::listen(V4));
+        for _ in 0..CLOSED {
+            ns.run(|| traffic::connect(&listener)).close_client_first();
+        }
+    }
+    for (served, expected) in [(there, CLOSED - ROOM), (everywhere, 2 * (CLOSED - ROOM))] {
+        poll_until("the overflows", || {
+            let seen = served.scrape().of(overflows);
+            (seen == expected as f64)
+                .then_some(())
+                .ok_or(format!("{seen}"))
+        });
+        served.stop().assert_summary();
     }
 }
 

@@ -9,7 +9,8 @@ use crate::{
     netns, session,
     shown::Shown,
     source::kernel::Owners,
-    view::metrics::{Buckets, Metrics, Server},
+    tracker::Selection,
+    view::metrics::{Buckets, Followed, Metrics, Server},
 };
 
 const EXAMPLES: &str = "\
@@ -56,9 +57,19 @@ impl Args {
             Some(selector) => selector.find()?,
             None => netns::current().context("own network namespace")?,
         };
+        let selection = &settings.tracker.selection;
+        let whole_namespaces = Selection {
+            netns: selection.netns.clone(),
+            ..Selection::default()
+        };
+        // The kernel's counters know no other filter.
+        let followed = (*selection == whole_namespaces).then(|| match self.event.netns() {
+            Some(_) => Followed::In(netns.clone()),
+            None => Followed::Everywhere,
+        });
         let (wishes, asked) = mpsc::channel(WISHES);
         let mut view = Metrics::new(asked, &self.buckets, netns.inode);
-        let server = Server::start(self.listen, netns, wishes)?;
+        let server = Server::start(self.listen, netns, followed, wishes)?;
         if !settings.quiet {
             view = view.announce(server.address());
         }

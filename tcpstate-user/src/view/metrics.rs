@@ -6,6 +6,7 @@ mod dwell;
 mod families;
 mod negotiate;
 mod openmetrics;
+mod overflows;
 mod ports;
 mod process;
 mod server;
@@ -30,6 +31,7 @@ use self::{
 };
 pub use self::{
     dwell::{BadBuckets, Buckets},
+    overflows::Followed,
     server::Server,
     snapshot::Snapshot,
 };

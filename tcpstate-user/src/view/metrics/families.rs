@@ -5,7 +5,7 @@ use prometheus::proto::{
 };
 
 use super::{Snapshot, process, states};
-use crate::tcp::TcpState;
+use crate::tcp::{Reason, TcpState};
 
 /// A series of a family.
 pub struct Row(Metric);
@@ -72,6 +72,9 @@ pub struct Surroundings {
     pub kernel: String,
     /// Ephemeral ports to choose from; `None` where the system does not tell.
     pub available_ports: Option<u64>,
+    /// Connections that ended without the TIME_WAIT that they should have had, by the kernel's counter; `None` where the
+    /// measurement itself sees them, or where the counter has others in it.
+    pub tw_overflows: Option<u64>,
     /// This process; `None` where the system does not tell.
     pub process: Option<process::Usage>,
 }
@@ -84,7 +87,7 @@ pub fn all(snapshot: &Snapshot, around: &Surroundings) -> Vec<MetricFamily> {
         transitions(snapshot),
         dwell(snapshot),
         oldest(snapshot),
-        ended(snapshot),
+        ended(snapshot, around),
         lost(snapshot),
         drift(snapshot),
         ephemeral_ports(snapshot, around),
@@ -158,8 +161,12 @@ fn oldest(snapshot: &Snapshot) -> MetricFamily {
     )
 }
 
-fn ended(snapshot: &Snapshot) -> MetricFamily {
+fn ended(snapshot: &Snapshot, around: &Surroundings) -> MetricFamily {
     let mut ended = snapshot.ended.clone();
+    // The counter knows no states; but for a close of both ends at once, this is the one.
+    *ended
+        .entry((TcpState::FinWait2, Reason::TwOverflow))
+        .or_default() += around.tw_overflows.unwrap_or(0);
     for (state, reason) in states::known_ends() {
         ended.entry((state, reason)).or_default();
     }

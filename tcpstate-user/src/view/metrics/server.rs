@@ -7,7 +7,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Duration,
 };
@@ -33,10 +33,15 @@ use super::{
     Snapshot, Wish,
     families::{self, Surroundings},
     negotiate::Format,
-    openmetrics, ports,
+    openmetrics,
+    overflows::{Followed, Overflows},
+    ports,
     process::Usage,
 };
-use crate::netns::{self, Netns};
+use crate::{
+    netns::{self, Netns},
+    source::kernel::Tier,
+};
 
 /// Connections at most: some more than one would ever need, each worth up to about 100 KiB.
 const CONNECTIONS: usize = 128;
@@ -66,13 +71,15 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens at `address` and sends what is asked for to `wishes`. Shows the ephemeral ports of `netns`.
+    /// Listens at `address` and sends what is asked for to `wishes`. Shows the ephemeral ports of `netns`, and counts
+    /// overflows where all connections of some namespaces are `followed`.
     ///
     /// # Errors
     /// The address is taken or is not ours.
     pub fn start(
         address: SocketAddr,
         netns: Netns,
+        followed: Option<Followed>,
         wishes: mpsc::Sender<Wish>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(address).map_err(|error| {
@@ -80,7 +87,7 @@ impl Server {
         })?;
         listener.set_nonblocking(true).context("listening")?;
         let address = listener.local_addr().context("listening")?;
-        let desk = Arc::new(Desk::new(netns, wishes)?);
+        let desk = Arc::new(Desk::new(netns, followed, wishes)?);
         let (end, ended) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("http".into())
@@ -164,18 +171,24 @@ struct Desk {
     wishes: mpsc::Sender<Wish>,
     /// Whose ephemeral ports are shown.
     netns: Netns,
+    overflows: Option<Arc<Mutex<Overflows>>>,
     /// Release of the kernel.
     kernel: String,
     last: Mutex<Option<Snapshot>>,
 }
 
 impl Desk {
-    fn new(netns: Netns, wishes: mpsc::Sender<Wish>) -> anyhow::Result<Self> {
+    fn new(
+        netns: Netns,
+        followed: Option<Followed>,
+        wishes: mpsc::Sender<Wish>,
+    ) -> anyhow::Result<Self> {
         let path = "/proc/sys/kernel/osrelease";
         let kernel = std::fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
         Ok(Self {
             wishes,
             netns,
+            overflows: followed.map(|all| Arc::new(Mutex::new(Overflows::since_now(all)))),
             kernel: kernel.trim().to_owned(),
             last: Mutex::default(),
         })
@@ -216,6 +229,7 @@ impl Desk {
             available_ports: netns::within(&self.netns, ports::available)
                 .ok()
                 .and_then(Result::ok),
+            tw_overflows: self.overflows(&snapshot).await,
             process: Usage::read().ok(),
         };
         match render(&snapshot, &around, format) {
@@ -224,10 +238,19 @@ impl Desk {
         }
     }
 
+    /// Overflows by the kernel's counter, where it knows more than the probes.
+    async fn overflows(&self, snapshot: &Snapshot) -> Option<u64> {
+        let overflows = Arc::clone(self.overflows.as_ref()?);
+        if snapshot.probes == Tier::Fentry.to_string() {
+            return None;
+        }
+        let count = move || lock(&overflows).count();
+        tokio::task::spawn_blocking(count).await.ok()
+    }
+
     /// The numbers of now, or of a moment ago; `None` if the measurement does not answer.
     async fn snapshot(&self) -> Option<Snapshot> {
-        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(last) = last().as_ref().filter(|last| last.is_fresh()) {
+        if let Some(last) = lock(&self.last).as_ref().filter(|last| last.is_fresh()) {
             return Some(last.clone());
         }
         let asked = async {
@@ -236,9 +259,14 @@ impl Desk {
             snapshot.await.ok()
         };
         let snapshot = timeout(PATIENCE, asked).await.ok()??;
-        *last() = Some(snapshot.clone());
+        *lock(&self.last) = Some(snapshot.clone());
         Some(snapshot)
     }
+}
+
+/// What a panic elsewhere has left is still good: these are numbers.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The metrics as text, and its media type.

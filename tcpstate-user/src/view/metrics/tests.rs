@@ -62,6 +62,7 @@ fn text(snapshot: &Snapshot) -> String {
     let around = Surroundings {
         kernel: "6.18".to_owned(),
         available_ports: Some(28_232),
+        tw_overflows: None,
         process: Some(Usage::read().expect("this process is there")),
     };
     TextEncoder::new()
