@@ -2,7 +2,7 @@
 use super::{
     evidence::Space,
     finding::{Rule, Seen},
-    words::{counter, number, time},
+    words::{counter, number, sockets, time},
 };
 
 /// The rules of this group.
@@ -90,41 +90,51 @@ fn backed_off(first_ms: u64, retries: u64) -> u64 {
         .sum()
 }
 
+/// The limit counts the orphans of all namespaces, and only the initial one shows it; each has the counter for itself.
 fn orphans(space: &Space) -> Option<Seen> {
-    let limit = space.settings.number("tcp_max_orphans")?;
-    let there = *space.counters.sockstat.get("orphan")?;
+    let total = space.counters.total("TCPAbortOnMemory")?;
     let grown = space.counters.grown("TCPAbortOnMemory").unwrap_or(0);
-    let total = space.counters.total("TCPAbortOnMemory").unwrap_or(0);
+    let limit = space.settings.number("tcp_max_orphans");
+    let there = space.counters.sockstat.get("orphan").copied();
+    let taken = there.zip(limit);
+    let nearly_all =
+        taken.is_some_and(|(there, limit)| there * 100 >= limit.saturating_mul(NEARLY_ALL));
+    let in_words = taken.map_or_else(
+        || "none thrown away; the limit is that of the initial network namespace".to_owned(),
+        |(there, limit)| {
+            format!(
+                "{} orphaned sockets of at most {}",
+                number(there),
+                number(limit)
+            )
+        },
+    );
     let seen = if grown > 0 {
         Seen::warning(format!(
-            "{} connections were thrown away for want of memory",
-            number(grown)
+            "{} thrown away: too many orphans, or no memory",
+            sockets(grown)
         ))
-    } else if there * 100 >= limit.saturating_mul(NEARLY_ALL) {
-        Seen::warning(format!(
-            "{} orphaned sockets of at most {}",
-            number(there),
-            number(limit)
-        ))
+    } else if nearly_all {
+        Seen::warning(in_words)
     } else if total > 0 {
-        let headline = format!(
-            "{} connections were thrown away for want of memory at some time",
-            number(total)
-        );
-        Seen::info(headline)
+        Seen::info(format!(
+            "{} thrown away at some time: too many orphans, or no memory",
+            sockets(total)
+        ))
     } else {
-        return Some(Seen::ok(format!(
-            "{} orphaned sockets of at most {}",
+        return Some(Seen::ok(in_words));
+    };
+    let now = taken.map(|(there, limit)| {
+        format!(
+            "{} orphans now (/proc/net/sockstat), tcp_max_orphans {}",
             number(there),
             number(limit)
-        )));
-    };
-    let seen = seen.with(format!(
-        "{} orphans now (/proc/net/sockstat), tcp_max_orphans {}",
-        number(there),
-        number(limit)
-    ));
-    Some(seen.with_all(counter(space, "TCPAbortOnMemory")))
+        )
+    });
+    Some(
+        seen.with_all(now)
+            .with_all(counter(space, "TCPAbortOnMemory")),
+    )
 }
 
 fn synack_retries(space: &Space) -> Option<Seen> {

@@ -279,6 +279,15 @@ fn counters_warn_only_while_they_grow() {
         });
         assert_eq!(unwatched.severity, Severity::Info, "{id}");
     }
+    // Elsewhere than in the initial namespace, which has the limit.
+    let elsewhere = |grown| {
+        after("tcp_max_orphans", |space| {
+            space.settings.0.remove("tcp_max_orphans");
+            grow(space, "TCPAbortOnMemory", grown);
+        })
+    };
+    let severities = [0, 1].map(|grown| elsewhere(grown).severity);
+    assert_eq!(severities, [Severity::Ok, Severity::Warning]);
     for name in ["TCPReqQFullDoCookies", "TCPReqQFullDrop"] {
         let now = after("syn_recv", |space| grow(space, name, 7));
         assert_eq!(now.severity, Severity::Warning, "{name}");
