@@ -1,56 +1,27 @@
 //! `doctor`: what operators look up, provoked for real in a namespace, and found; and what it says of a healthy one.
 use std::{
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     net::{Shutdown, TcpStream},
     thread,
     time::Duration,
 };
 
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::socket::{setsockopt, sockopt},
+};
 use tcpstate_tests::{
     Namespace, Pair, diagnosis,
     diagnosis::Diagnosis,
-    endpoint, host, sockets,
+    endpoint, host,
+    scene::{self, PORT, Scene},
+    sockets,
     traffic::{self, V4},
-    tun::{ACK, FIN, KERNEL, PEER, Peer, RST, SYN, Tun},
+    tun::{ACK, FIN, KERNEL, PEER, Peer, SYN},
 };
 
-const PORT: u16 = 4000;
-const FIRST_PEER: u16 = 5000;
 /// So many sockets are a pile: more than the ten of the rules.
 const PILE: u16 = 12;
-
-/// A namespace with a listener that connections from behind a device come to.
-struct Scene {
-    ns: Namespace,
-    listener: std::net::TcpListener,
-    tun: Tun,
-}
-
-impl Scene {
-    fn new(backlog: i32) -> Self {
-        let ns = Namespace::new();
-        let (listener, tun) = ns.run(|| {
-            let tun = Tun::new();
-            (endpoint::listener((KERNEL, PORT).into(), backlog), tun)
-        });
-        Self { ns, listener, tun }
-    }
-
-    /// A connection from behind the device, accepted.
-    fn accepted(&self, number: u16) -> (Peer<'_>, TcpStream) {
-        let peer = Peer::connected(&self.tun, FIRST_PEER + number, PORT);
-        let (stream, _) = self.listener.accept().expect("accepting");
-        (peer, stream)
-    }
-}
-
-/// Ends what the kernel would otherwise go on with after the test.
-fn reset<'a>(peers: impl IntoIterator<Item = Peer<'a>>) {
-    for mut peer in peers {
-        peer.send(RST | ACK);
-    }
-}
 
 #[test]
 fn a_healthy_namespace_gives_no_warning() {
@@ -113,12 +84,10 @@ fn local_ports_run_out_towards_one_destination() {
 fn nobody_accepts() {
     let scene = Scene::new(1);
     // The queue takes one more than its backlog.
-    let waiting: Vec<_> = (0..2)
-        .map(|number| Peer::connected(&scene.tun, FIRST_PEER + number, PORT))
-        .collect();
+    let waiting: Vec<_> = (0..2).map(|number| scene.waiting(number)).collect();
     let tool = diagnosis::begin(&scene.ns, "1");
     for number in 2..5 {
-        Peer::new(&scene.tun, FIRST_PEER + number, PORT).send(SYN);
+        scene.peer(number).send(SYN);
     }
     let found = Diagnosis::read(&tool.finish());
     let headline = format!("the accept queue of {KERNEL} port {PORT} (");
@@ -131,7 +100,7 @@ fn nobody_accepts() {
     );
     overflow.assert_seen("2 wait, limit 1");
     overflow.assert_seen("ListenOverflows: 3 more in");
-    reset(waiting);
+    scene::reset(waiting);
 }
 
 #[test]
@@ -239,7 +208,7 @@ fn half_open_connections_that_nobody_completes() {
     let scene = Scene::new(16);
     let tool = diagnosis::begin(&scene.ns, "2");
     let first: Vec<Peer<'_>> = (0..PILE + 1)
-        .map(|number| Peer::half_open(&scene.tun, FIRST_PEER + number, PORT))
+        .map(|number| scene.half_open(number))
         .collect();
     let found = Diagnosis::read(&tool.finish());
     let crowd = found.assert(
@@ -250,7 +219,7 @@ fn half_open_connections_that_nobody_completes() {
     crowd.assert_seen("13 sockets in SYN_RECV now, of which 13 have sent their SYN-ACK again");
     crowd.assert_seen("13 half open, limit 16");
 
-    reset(first);
+    scene::reset(first);
 }
 
 /// Beyond the listener's limit the kernel answers with cookies, and remembers nothing.
@@ -259,16 +228,14 @@ fn a_flood_of_half_open_connections() {
     const FLOOD: u16 = 30;
     let scene = Scene::new(16);
     let tool = diagnosis::begin(&scene.ns, "1");
-    let peers: Vec<Peer<'_>> = (0..FLOOD)
-        .map(|number| Peer::half_open(&scene.tun, FIRST_PEER + number, PORT))
-        .collect();
+    let peers: Vec<Peer<'_>> = (0..FLOOD).map(|number| scene.half_open(number)).collect();
     let found = Diagnosis::read(&tool.finish());
     let remembered = scene.ns.run(sockets::by_state)["SYN_RECV"];
     let cookies = u64::from(FLOOD) - remembered;
     let headline = format!("{cookies} SYNs met a full queue and were answered with cookies");
     let flood = found.assert("syn_recv", "warning", &headline);
     flood.assert_seen(&format!("SyncookiesSent: {cookies} more in"));
-    reset(peers);
+    scene::reset(peers);
 }
 
 #[test]
@@ -317,8 +284,33 @@ fn peers_that_do_not_answer() {
         .of("syn_sent")
         .assert_seen(&format!("[{}]", std::process::id()));
     assert!(caller.contains("12 sockets"), "{caller}");
-    reset(silent);
+    scene::reset(silent);
     drop((connecting, open));
+}
+
+/// They acknowledge, but they do not read: what is left to send waits for room, and the FIN behind it.
+#[test]
+fn peers_that_do_not_read() {
+    let ns = Namespace::new();
+    let listener = ns.run(|| traffic::listen(V4));
+    setsockopt(&listener, sockopt::RcvBuf, &4096).expect("setting SO_RCVBUF");
+    let deaf: Vec<TcpStream> = (0..PILE)
+        .map(|_| {
+            let Pair { mut client, server } = ns.run(|| traffic::connect(&listener));
+            client.set_nonblocking(true).expect("a stream can do that");
+            let full = loop {
+                if let Err(error) = client.write(&[0; 4096]) {
+                    break error;
+                }
+            };
+            assert_eq!(full.kind(), ErrorKind::WouldBlock, "{full}");
+            server
+        })
+        .collect();
+    let found = diagnosis::of(&ns, "1");
+    let waiting = found.assert("fin_wait1", "warning", "12 sockets in FIN_WAIT1");
+    waiting.assert_seen("and 12 wait for room at the peer");
+    drop(deaf);
 }
 
 #[test]

@@ -41,8 +41,49 @@ pub fn now_ns() -> u64 {
 /// # Panics
 /// The kernel refuses.
 pub fn set(name: &str, value: &str) {
-    let path = format!("/proc/sys/net/ipv4/{name}");
-    fs::write(&path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
+    write(&format!("/proc/sys/net/ipv4/{name}"), value);
+}
+
+/// Sets `net.core.NAME` likewise.
+///
+/// # Panics
+/// The kernel refuses.
+pub fn set_core(name: &str, value: &str) {
+    write(&format!("/proc/sys/net/core/{name}"), value);
+}
+
+fn write(path: &str, value: &str) {
+    fs::write(path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
+}
+
+/// A setting of the whole host that is changed for as long as this value lives. Others use the host at the same time.
+#[derive(Debug)]
+pub struct Borrowed {
+    path: String,
+    before: String,
+}
+
+impl Borrowed {
+    /// Sets `net.ipv4.NAME`, one that only the initial network namespace has.
+    ///
+    /// # Panics
+    /// This is another namespace, or the kernel refuses.
+    #[must_use]
+    pub fn set(name: &str, value: &str) -> Self {
+        let path = format!("/proc/sys/net/ipv4/{name}");
+        let before = fs::read_to_string(&path)
+            .unwrap_or_else(|error| panic!("{path}, in the initial namespace: {error}"));
+        let borrowed = Self { path, before };
+        write(&borrowed.path, value);
+        borrowed
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        // While unwinding there is nobody to tell of an error.
+        let _ = fs::write(&self.path, &self.before);
+    }
 }
 
 /// Whether this is a kernel 5.x, as the oldest of the matrix is.

@@ -19,6 +19,7 @@ pub mod namespace;
 mod netlink;
 pub mod other;
 pub mod privilege;
+pub mod scene;
 pub mod served;
 pub mod sockets;
 pub mod terminal;
