@@ -36,7 +36,7 @@ fn too_many_orphans() {
     const ORPHANS: u16 = 340;
     const ENOUGH: &str = "400"; // of which they are 85 %
     const TOO_FEW: &str = "300";
-    let scene = Scene::new(1024);
+    let scene = Scene::new(64);
     let mut silent = Vec::new();
     let mut open = Vec::new();
     for number in 0..ORPHANS {
@@ -140,7 +140,7 @@ fn a_backlog_is_cut() {
     diagnosis::at_once(&ns).assert("backlog_limits", "ok", "somaxconn 4096");
     let listener = ns.run(|| {
         host::set_core("somaxconn", "128");
-        endpoint::listener((V4, scene::PORT).into(), 4000)
+        endpoint::listener((V4, scene::PORT).into(), endpoint::LONGEST)
     });
     let waiting = ns.run(|| TcpStream::connect(traffic::address(&listener)));
     let found = diagnosis::at_once(&ns);

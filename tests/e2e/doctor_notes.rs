@@ -112,7 +112,7 @@ fn a_few_peers_of_many_do_not_answer() {
 /// Eight are noise, far below their listener's limit; a hundred are not.
 #[test]
 fn half_open_connections_of_peers_that_do_not_answer() {
-    let scene = Scene::new(1024);
+    let scene = Scene::new(endpoint::LONGEST);
     let mut silent: Vec<Peer<'_>> = (0..8).map(|number| scene.half_open(number)).collect();
     let found = diagnosis::of(&scene.ns, "2");
     let headline = "8 half-open connections do not get on";

@@ -20,8 +20,6 @@ const FIRST_CLIENT: u16 = 26_100;
 const FIRST_PEER: u16 = 2_000;
 /// Connections of each kind that a round adds.
 const OF_EACH: usize = 4;
-/// How many connections may wait to be accepted or be half open: as many as the kernel allows.
-const BACKLOG: i32 = -1;
 
 /// The connections.
 pub struct Crowd<'a> {
@@ -54,7 +52,7 @@ impl<'a> Crowd<'a> {
     /// They cannot be made.
     #[must_use]
     pub fn new(tun: &'a Tun) -> Self {
-        let listen = |ip| endpoint::listener(SocketAddr::new(ip, LISTENER), BACKLOG);
+        let listen = |ip| endpoint::listener(SocketAddr::new(ip, LISTENER), endpoint::LONGEST);
         Self {
             tun,
             behind: listen(IpAddr::V4(KERNEL)),

@@ -33,6 +33,9 @@ sockopt_impl!(
     libc::c_int
 );
 
+/// A backlog as long as the kernel allows, `somaxconn`.
+pub const LONGEST: i32 = -1;
+
 /// A listener that lets no more than `backlog` connections, and the one that the kernel adds, wait.
 ///
 /// # Panics
