@@ -118,6 +118,12 @@ impl Sock {
         )
     }
 
+    /// Whether a full socket in `SYN_RECV` is TCP Fast Open's: the only kind that is there for others to see.
+    #[inline(always)]
+    pub fn is_fast_open(sk: *const Self) -> bool {
+        Probed::load::<usize>(sk, TCP_FASTOPEN.load()) != 0
+    }
+
     /// The socket behind an open file, null if it is none.
     #[inline(always)]
     pub fn of_file(file: *const Self) -> *const Self {

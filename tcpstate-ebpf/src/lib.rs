@@ -18,7 +18,7 @@ mod filter;
 pub use self::filter::{FILTER_VALUES, Filter, Lengths, Net, Ports};
 
 /// Version of the records below; it changes with any change of their meaning or layout.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// What a record says. The value stands in [`Record::kind`].
 pub mod kind {
@@ -60,6 +60,9 @@ pub mod kind {
     pub const USED: u8 = 16;
     /// A task that an iterator walk met holds a full socket open. Only `time_ns`, `object` and the owner are filled.
     pub const HELD: u8 = 17;
+    /// As [`DETAILED`], of a listener's child that goes from `SYN_RECV` to `CLOSE` and is not TCP Fast Open's: it was
+    /// never anybody's. Two segments that complete one handshake at the same time make two, or the accept queue is full.
+    pub const STILLBORN: u8 = 18;
 }
 
 /// Kinds of mini-socket, in [`Record::old`] of a timer's fact: the state in which `ss` shows them.
@@ -230,6 +233,7 @@ macro_rules! for_each_field {
             CGROUP_ID = "kernfs_node" "id",
             TCP_BYTES_RECEIVED = "tcp_sock" "bytes_received",
             TCP_BYTES_ACKED = "tcp_sock" "bytes_acked",
+            TCP_FASTOPEN = "tcp_sock" "fastopen_rsk",
             INET_SPORT = "inet_sock" "inet_sport",
             NET_INUM = "net" "ns.inum",
             TW_SUBSTATE = "inet_timewait_sock" "tw_substate",

@@ -82,9 +82,15 @@ fn state<C: EbpfContext>(ctx: &C, counters: *mut Counters, sk: *const Sock, old:
     let closed = want_details() && new == CLOSE;
     // Leaving SYN_RECV is the first moment at which an accepted socket has its own tuple and cookie on every kernel.
     if opened || shut || closed || old == SYN_RECV {
+        let stillborn = old == SYN_RECV && new == CLOSE && !Sock::is_fast_open(sk);
+        let kind = if stillborn {
+            kind::STILLBORN
+        } else {
+            kind::DETAILED
+        };
         ring::emit::<FullRecord>(counters, |entry| {
             let mut full = FullRecord {
-                record: record(sk, kind::DETAILED, old, new),
+                record: record(sk, kind, old, new),
                 ..FullRecord::default()
             };
             if opened || old == SYN_RECV {

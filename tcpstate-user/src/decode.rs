@@ -42,7 +42,7 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
     let substate = || state(record.new);
     let kind = match record.kind {
         kind::TRANSITION => transition(&record, None)?,
-        kind::DETAILED => transition(&record, Some(details(&full()?)))?,
+        kind::DETAILED | kind::STILLBORN => transition(&record, Some(details(&full()?)))?,
         kind::SOCKET => exists(state(record.new)?, &full()?, None),
         kind::TIMEWAIT => {
             let full = full()?;
@@ -183,6 +183,7 @@ fn details(full: &FullRecord) -> Details {
         cookie: full.cookie,
         owner: owner(full, source),
         cgroup: cgroup(full),
+        stillborn: record.kind == kind::STILLBORN,
         bytes: (TcpState::from_kernel(record.new) == Some(TcpState::Close)).then_some(Bytes {
             sent: full.related,
             received: full.value,

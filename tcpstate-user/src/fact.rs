@@ -168,4 +168,6 @@ pub struct Details {
     pub cgroup: Option<u64>,
     /// Payload that it has carried, where it closes.
     pub bytes: Option<Bytes>,
+    /// A listener's child that the kernel throws away before it was anybody's.
+    pub stillborn: bool,
 }

@@ -157,6 +157,7 @@ const SHORT_KINDS: &[u8] = &[
 /// Kinds that need the long one.
 const LONG_KINDS: &[u8] = &[
     kind::DETAILED,
+    kind::STILLBORN,
     kind::SOCKET,
     kind::TIMEWAIT,
     kind::REQUEST,
@@ -209,14 +210,15 @@ proptest! {
     }
 
     #[test]
-    fn a_transition(fields in fields(&[kind::TRANSITION, kind::DETAILED])) {
+    fn a_transition(fields in fields(&[kind::TRANSITION, kind::DETAILED, kind::STILLBORN])) {
         let FactKind::Transition { old, new, error, details } = fields.decode().unwrap().kind else {
             return Err(TestCaseError::fail("another kind"));
         };
         prop_assert_eq!((old, new, error), (state_of(fields.old), state_of(fields.new), fields.error));
-        prop_assert_eq!(details.is_some(), fields.kind == kind::DETAILED);
+        prop_assert_eq!(details.is_some(), fields.kind != kind::TRANSITION);
         if let Some(details) = details {
             prop_assert_eq!(details.cookie, fields.cookie);
+            prop_assert_eq!(details.stillborn, fields.kind == kind::STILLBORN);
             let source = match (fields.old, fields.new) {
                 (_, 10) => OwnerSource::Listen,
                 (7, _) => OwnerSource::Connect,

@@ -48,6 +48,12 @@ impl Tracker {
         let known = self
             .known(fact)
             .filter(|known| known.tuple.is_some() || old == TcpState::SynRecv);
+        if step.details.is_some_and(|details| details.stillborn) && !self.config.raw {
+            if let Some(child) = known {
+                self.owners.forget(&child);
+            }
+            return;
+        }
         let Some(mut connection) = known.or_else(|| self.meet(fact, cookie, old, out)) else {
             return;
         };

@@ -53,6 +53,27 @@ fn a_half_open_connection_whose_listener_has_closed() {
     );
 }
 
+/// Two CPUs make a child each; the second one's end comes after the first has taken the connection over.
+#[test]
+fn a_stillborn_child_that_ends_late_is_nothing() {
+    let mut thrown_away = change(9, SOCKET + 10, SynRecv, Close);
+    if let FactKind::Transition { details, .. } = &mut thrown_away.kind {
+        *details = Some(Details {
+            stillborn: true,
+            ..Details::default()
+        });
+    }
+    let run = told(&[
+        requested(0),
+        change(1, SOCKET, Listen, SynRecv),
+        change(2, SOCKET + 10, Listen, SynRecv),
+        change(3, SOCKET, SynRecv, Established),
+        thrown_away,
+    ]);
+    assert_eq!(last(&run, 1), [(SynRecv, Established, Some(3), None)]);
+    assert_eq!((run.out.len(), run.tracker.count(SynRecv)), (2, 0));
+}
+
 /// The kernel makes a child, finds that another one has the connection, and throws the new one away.
 #[test]
 fn a_stillborn_child_is_nothing() {
@@ -121,7 +142,7 @@ fn a_half_open_connection_that_ends_beside_a_child() {
     run.tick(1004 * MS);
     assert_eq!(last(&run, 1), [(SynRecv, Close, Some(4), None)]);
     // Or its memory is another's sooner.
-    let mut run = told(&[
+    let run = told(&[
         requested(0),
         other,
         request_ended(4, Cause::Unknown),

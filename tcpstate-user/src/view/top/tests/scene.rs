@@ -211,6 +211,7 @@ impl Scene {
             }),
             cgroup: Some(42),
             bytes: None,
+            stillborn: false,
         };
         let tuple = Tuple {
             laddr: ip(laddr),
