@@ -1,10 +1,12 @@
 //! Fields of kernel structures. Their offsets are read-only globals that the loader fills from the running kernel's
 //! BTF, so the verifier sees constants and the loads are single instructions.
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     Global,
     helpers::{
         bpf_probe_read_kernel,
-        generated::{bpf_get_current_task, bpf_get_socket_cookie, bpf_jiffies64},
+        generated::{self, bpf_get_current_task, bpf_get_socket_cookie, bpf_jiffies64},
     },
 };
 use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, Record, for_each_field};
@@ -42,6 +44,9 @@ pub struct Sock(u8);
 
 /// How the memory of an object is read.
 pub trait Access {
+    /// How what it points to is read.
+    type Beyond: Access;
+
     /// The field of type `T` that begins `offset` bytes into `base`.
     fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T;
 }
@@ -53,6 +58,8 @@ pub struct Typed;
 pub struct Probed;
 
 impl Access for Typed {
+    type Beyond = Self;
+
     #[inline(always)]
     fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T {
         // SAFETY: the verifier follows the BTF type of `base` and rejects what is no field; a fault reads 0.
@@ -61,11 +68,57 @@ impl Access for Typed {
 }
 
 impl Access for Probed {
+    type Beyond = Self;
+
     #[inline(always)]
     fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T {
         // SAFETY: the helper checks the address.
         unsafe { bpf_probe_read_kernel(base.byte_add(offset as usize).cast::<T>()) }
             .unwrap_or_default()
+    }
+}
+
+/// From a copy of the object's beginning on the program's own stack.
+pub struct Copied;
+
+impl Access for Copied {
+    type Beyond = Probed;
+
+    #[inline(always)]
+    fn load<T: Copy + Default>(base: *const Sock, offset: u32) -> T {
+        // SAFETY: the verifier sees a constant offset, and rejects what is not within the copy.
+        unsafe { base.byte_add(offset as usize).cast::<T>().read_volatile() }
+    }
+}
+
+/// A copy of the `struct sock_common` with which a socket of any kind begins, and of a little more: one call of a helper
+/// where each field would take one.
+#[repr(C, align(8))]
+pub struct Common(MaybeUninit<[u8; COMMON_BYTES]>);
+
+/// More than `struct sock_common` has, less than the smallest of sockets, a request.
+const COMMON_BYTES: usize = 128;
+
+impl Common {
+    /// Copies the beginning of the socket at `sk`; zeroes where that is no address.
+    #[inline(always)]
+    pub fn of(sk: *const Sock) -> Self {
+        let mut copy = MaybeUninit::<[u8; COMMON_BYTES]>::uninit();
+        // SAFETY: the helper checks the address, and writes all of the copy even where it fails.
+        unsafe {
+            generated::bpf_probe_read_kernel(
+                copy.as_mut_ptr().cast(),
+                COMMON_BYTES as u32,
+                sk.cast(),
+            );
+        }
+        Self(copy)
+    }
+
+    /// To be read by [`Copied`].
+    #[inline(always)]
+    pub fn as_sock(&self) -> *const Sock {
+        self.0.as_ptr().cast()
     }
 }
 
@@ -212,7 +265,7 @@ impl Sock {
         record.rport = u16::from_be(A::load(sk, SK_DPORT.load()));
         record.lport = A::load(sk, SK_NUM.load());
         let net: usize = A::load(sk, SK_NET.load());
-        record.netns = A::load(net as *const Self, NET_INUM.load());
+        record.netns = A::Beyond::load(net as *const Self, NET_INUM.load());
     }
 }
 

@@ -4,7 +4,8 @@ use tcpstate_ebpf::{FullRecord, Record, kind, mini};
 use crate::{
     counters,
     fields::{
-        Probed, REQ_TIMER_HANDLER, Sock, TW_TIMER_HANDLER, Timer, Typed, in_worker, tcp_flags,
+        Common, Copied, Probed, REQ_TIMER_HANDLER, Sock, TW_TIMER_HANDLER, Timer, Typed, in_worker,
+        tcp_flags,
     },
     ring, wanted,
 };
@@ -41,13 +42,15 @@ fn emit(object: *const Sock, timer: *const Sock, kind: u8, of: u8, substate: u8)
         return;
     };
     ring::emit::<FullRecord>(counters, |entry| {
-        let mut record = ring::record::<Probed>(object, kind, of, substate);
-        record.error = u16::from(in_worker());
+        let common = Common::of(object);
+        let mut record = ring::record::<Copied>(common.as_sock(), kind, of, substate);
+        record.object = object as u64;
+        record.error = u16::from(kind == kind::TIMER_CANCEL && in_worker());
         entry.write(FullRecord {
             record,
             value: Timer::remaining::<Typed>(timer) as u64,
             related: if of == mini::REQUEST {
-                Sock::listener::<Probed>(object)
+                Sock::listener::<Copied>(common.as_sock())
             } else {
                 0
             },
