@@ -259,14 +259,15 @@ impl<'a> Session<'a> {
 
     fn apply(&mut self) {
         let mut facts = std::mem::take(&mut self.facts);
-        for fact in facts.drain(..) {
+        for fact in &facts {
             if let Some(cgroup) = fact.cgroup()
                 && !self.settings.cgroups.is_empty()
             {
                 self.place(cgroup);
             }
-            self.give(|tracker, out| tracker.apply(&fact, out));
+            self.give(|tracker, out| tracker.apply(fact, out));
         }
+        facts.clear();
         self.facts = facts;
     }
 

@@ -158,7 +158,8 @@ struct Held {
 #[derive(Debug)]
 pub struct Tracker {
     config: Config,
-    connections: HashMap<u64, Connection>,
+    /// Boxed, because each step takes one out and puts it back: that moves a pointer.
+    connections: HashMap<u64, Box<Connection>>,
     minis: Minis,
     owners: Owners,
     next_serial: u64,
@@ -261,7 +262,7 @@ impl Tracker {
                 connection.standing == Standing::Ownerless
                     || connection.held.is_some() && connection.is_admitted()
             })
-            .map(|(object, connection)| (*object, *connection))
+            .map(|(object, connection)| (*object, **connection))
             .collect();
         held.sort_by_key(|(_, connection)| connection.id.serial);
         for (object, mut connection) in held {
@@ -310,7 +311,7 @@ impl Tracker {
         cookie: u64,
         state: TcpState,
         out: &mut (impl FnMut(&Transition) + ?Sized),
-    ) -> Option<Connection> {
+    ) -> Option<Box<Connection>> {
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return None;
         }
@@ -318,10 +319,10 @@ impl Tracker {
             self.missed_start += 1;
         }
         let role = (state == TcpState::Listen).then_some(Role::Listener);
-        let mut connection = Connection {
+        let mut connection = Box::new(Connection {
             since_ns: None,
             ..self.connection(fact, cookie, state, role)
-        };
+        });
         self.decide(&mut connection, false, out);
         Some(connection)
     }
@@ -426,7 +427,8 @@ impl Tracker {
         out(transition);
     }
 
-    fn insert(&mut self, object: u64, connection: Connection) {
+    fn insert(&mut self, object: u64, connection: impl Into<Box<Connection>>) {
+        let connection = connection.into();
         if self.connections.len() >= self.config.max_connections
             && !self.connections.contains_key(&object)
         {
@@ -437,6 +439,7 @@ impl Tracker {
         if connection.is_admitted() {
             self.counts[connection.state.index()] += 1;
         }
+        let half_open = (connection.state == TcpState::SynRecv).then_some(*connection);
         if let Some(replaced) = self.connections.insert(object, connection) {
             // Its end was lost.
             self.counts[replaced.state.index()] -= u64::from(replaced.is_admitted());
@@ -445,14 +448,14 @@ impl Tracker {
                 self.minis.forget_request(object, &replaced);
             }
         }
-        if connection.state == TcpState::SynRecv {
-            self.minis.index_request(object, &connection);
+        if let Some(half_open) = half_open {
+            self.minis.index_request(object, &half_open);
         }
     }
 
     /// Takes the connection that `fact` is about out of the table; `None` if there is none, or if the tuple shows that
     /// another one now lives under its address, so that its end was lost.
-    fn known(&mut self, fact: &Fact) -> Option<Connection> {
+    fn known(&mut self, fact: &Fact) -> Option<Box<Connection>> {
         let connection = self.remove(fact.object)?;
         let same = connection.netns == fact.netns
             && connection.tuple.is_none_or(|known| {
@@ -475,7 +478,7 @@ impl Tracker {
         }
     }
 
-    fn remove(&mut self, object: u64) -> Option<Connection> {
+    fn remove(&mut self, object: u64) -> Option<Box<Connection>> {
         let connection = self.connections.remove(&object)?;
         if connection.is_admitted() {
             self.counts[connection.state.index()] -= 1;

@@ -82,6 +82,7 @@ pub fn fact(number: u32, time_ns: u64, old: TcpState, new: TcpState) -> Fact {
             owner: Some(owner()),
             cgroup: Some(4_242),
             bytes: None,
+            stillborn: false,
         }),
         (_, Close) => Some(Details {
             bytes: Some(Bytes {

@@ -82,8 +82,6 @@ pub struct KernelSource {
     link: Option<[BtfTracePointLink; 2]>,
     rings: Rings,
     timers: Timers,
-    /// Facts before the timers are understood.
-    unsettled: Vec<Fact>,
     counters: CounterMap,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Run-time statistics are on while this is open.
@@ -196,7 +194,6 @@ impl KernelSource {
             link: Some(link),
             rings,
             timers: Timers::default(),
-            unsettled: Vec::new(),
             counters,
             logs,
             stats,
@@ -254,8 +251,9 @@ impl KernelSource {
     pub fn stop(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
         self.link = None;
         self.plan.detach();
-        self.rings.finish(&mut self.unsettled)?;
-        self.settle(u64::MAX, facts);
+        let timers = &mut self.timers;
+        self.rings.finish(|fact| timers.apply(fact, facts))?;
+        timers.settle(u64::MAX, facts);
         Ok(())
     }
 
@@ -292,13 +290,6 @@ impl KernelSource {
         });
         runs.collect::<anyhow::Result<_>>().map(Some)
     }
-
-    fn settle(&mut self, now_ns: u64, facts: &mut Vec<Fact>) {
-        for fact in self.unsettled.drain(..) {
-            self.timers.apply(fact, facts);
-        }
-        self.timers.settle(now_ns, facts);
-    }
 }
 
 impl Source for KernelSource {
@@ -306,8 +297,9 @@ impl Source for KernelSource {
         if let Some(logs) = &mut self.logs {
             logs.flush();
         }
-        let now_ns = self.rings.drain(&mut self.unsettled)?;
-        self.settle(now_ns, facts);
+        let timers = &mut self.timers;
+        let now_ns = self.rings.drain(|fact| timers.apply(fact, facts))?;
+        timers.settle(now_ns, facts);
         Ok(now_ns)
     }
 

@@ -10,6 +10,8 @@ use crate::fact::Fact;
 #[derive(Debug, Default)]
 pub struct Merge {
     waiting: Vec<Fact>,
+    /// Times and places of those that wait: sorted in their stead, as a fact is large.
+    order: Vec<(u64, usize)>,
     /// For each ring, the time up to which it has delivered everything.
     complete: Vec<u64>,
     held_back_ns: Option<u64>,
@@ -20,6 +22,7 @@ impl Merge {
     pub fn new(rings: usize) -> Self {
         Self {
             waiting: Vec::new(),
+            order: Vec::new(),
             complete: vec![0; rings],
             held_back_ns: None,
         }
@@ -45,22 +48,36 @@ impl Merge {
         self.complete[ring] = time_ns;
     }
 
-    /// Moves every fact that is in its final place to `facts`; returns the time up to which that holds.
-    pub fn release(&mut self, facts: &mut Vec<Fact>) -> u64 {
+    /// Gives every fact that is in its final place to `give`; returns the time up to which that holds.
+    pub fn release(&mut self, mut give: impl FnMut(&Fact)) -> u64 {
         let complete = self.complete.iter().copied();
         let until = complete.chain(self.held_back_ns).min().unwrap_or(u64::MAX);
-        // Stable: records of one CPU with the same time keep their order. The input is a few sorted runs.
-        self.waiting.sort_by_key(|fact| fact.time_ns);
-        let ready = self.waiting.partition_point(|fact| fact.time_ns <= until);
-        facts.extend(self.waiting.drain(..ready));
+        self.order.clear();
+        let places = self.waiting.iter().enumerate();
+        self.order
+            .extend(places.map(|(place, fact)| (fact.time_ns, place)));
+        // Records of one CPU with the same time keep their order, by place. The input is a few sorted runs, of which the
+        // stable sort makes use.
+        self.order.sort();
+        let ready = self.order.partition_point(|(time_ns, _)| *time_ns <= until);
+        let (ready, later) = self.order.split_at(ready);
+        ready
+            .iter()
+            .for_each(|(_, place)| give(&self.waiting[*place]));
+        let later: Vec<Fact> = later
+            .iter()
+            .map(|(_, place)| self.waiting[*place])
+            .collect();
+        self.waiting.clear();
+        self.waiting.extend(later);
         until
     }
 
-    /// Moves everything to `facts`: the producers have stopped.
-    pub fn finish(&mut self, facts: &mut Vec<Fact>) {
+    /// Gives everything to `give`: the producers have stopped.
+    pub fn finish(&mut self, give: impl FnMut(&Fact)) {
         self.complete.fill(u64::MAX);
         self.let_go();
-        self.release(facts);
+        self.release(give);
     }
 }
 
@@ -87,28 +104,27 @@ mod tests {
         }
     }
 
-    fn times(facts: &mut Vec<Fact>) -> Vec<u64> {
-        facts.drain(..).map(|fact| fact.time_ns).collect()
+    fn released(merge: &mut Merge) -> Vec<u64> {
+        let mut times = Vec::new();
+        merge.release(|fact| times.push(fact.time_ns));
+        times
     }
 
     #[test]
     fn a_fact_waits_until_every_ring_has_passed_its_time() {
         let mut merge = Merge::new(2);
-        let mut out = Vec::new();
         for time in [10, 30, 20] {
             merge.push(at(time));
         }
         merge.complete(0, 25);
-        merge.release(&mut out);
-        assert_eq!(times(&mut out), Vec::<u64>::new());
+        assert_eq!(released(&mut merge), Vec::<u64>::new());
         merge.complete(1, 15);
-        merge.release(&mut out);
-        assert_eq!(times(&mut out), [10]);
+        assert_eq!(released(&mut merge), [10]);
         merge.push(at(17)); // the ring that lagged delivers late
         merge.complete(1, 40);
-        merge.release(&mut out);
-        assert_eq!(times(&mut out), [17, 20]);
-        merge.finish(&mut out);
-        assert_eq!(times(&mut out), [30]);
+        assert_eq!(released(&mut merge), [17, 20]);
+        let mut last = Vec::new();
+        merge.finish(|fact| last.push(fact.time_ns));
+        assert_eq!(last, [30]);
     }
 }

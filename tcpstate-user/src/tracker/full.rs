@@ -195,7 +195,7 @@ impl Tracker {
         &mut self,
         fact: &Fact,
         step: Step,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let object = fact.object;

@@ -114,26 +114,26 @@ impl Rings {
         self.merge.let_go();
     }
 
-    /// Appends every fact that is complete up to now; returns the time up to which nothing is missing.
-    pub(super) fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64> {
+    /// Gives every fact that is complete up to now; returns the time up to which nothing is missing.
+    pub(super) fn drain(&mut self, give: impl FnMut(&Fact)) -> anyhow::Result<u64> {
         for (index, ring) in self.rings.iter_mut().enumerate() {
             let now_ns = clock::monotonic_ns();
             if ring.read(&mut self.merge, self.tick_ns)? {
                 self.merge.complete(index, now_ns);
             }
         }
-        Ok(self.merge.release(facts))
+        Ok(self.merge.release(give))
     }
 
-    /// Appends everything: the programs are detached. A program that was still running on another CPU has at most
+    /// Gives everything: the programs are detached. A program that was still running on another CPU has at most
     /// microseconds left, so a ring that stops at an unfinished record is read again until it is whole.
-    pub(super) fn finish(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
+    pub(super) fn finish(&mut self, give: impl FnMut(&Fact)) -> anyhow::Result<()> {
         for ring in &mut self.rings {
             while !ring.read(&mut self.merge, self.tick_ns)? {
                 std::thread::yield_now();
             }
         }
-        self.merge.finish(facts);
+        self.merge.finish(give);
         Ok(())
     }
 }

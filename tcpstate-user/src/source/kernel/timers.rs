@@ -5,7 +5,9 @@
 //! timer anew. A cancel that nothing follows is an early end. What follows does so within microseconds, so after
 //! [`SETTLE_NS`] a fact without a successor stands. The handler of a timer that runs out is a softirq, which may be
 //! preempted on its way: there it is [`EXPIRY_NS`].
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
+
+use hashbrown::HashMap;
 
 use crate::{
     decode::armed,
@@ -44,25 +46,31 @@ pub(super) struct Timers {
 
 impl Timers {
     /// Takes one fact and gives what it means to `out`; facts that are not about timers pass through.
-    pub(super) fn apply(&mut self, fact: Fact, out: &mut Vec<Fact>) {
+    pub(super) fn apply(&mut self, fact: &Fact, out: &mut Vec<Fact>) {
         let cancelled = self.cancelled.remove(&fact.cpu);
         match fact.kind {
             FactKind::Timer(timer) => match timer.event {
-                TimerEvent::Start => self.start(fact, timer, cancelled == Some(fact.object), out),
+                TimerEvent::Start => self.start(*fact, timer, cancelled == Some(fact.object), out),
                 TimerEvent::Cancel => {
                     self.cancelled.insert(fact.cpu, fact.object);
-                    let cause = self.cancel_cause(&fact, timer);
-                    self.open(timer)
-                        .insert(fact.object, Open { fact, timer, cause });
+                    let cause = self.cancel_cause(fact, timer);
+                    self.open(timer).insert(
+                        fact.object,
+                        Open {
+                            fact: *fact,
+                            timer,
+                            cause,
+                        },
+                    );
                 }
-                TimerEvent::Expire => self.expire(fact, timer, out),
+                TimerEvent::Expire => self.expire(*fact, timer, out),
             },
             FactKind::TimewaitSegment { substate, reset } => {
                 if let Some(open) = self.timewaits.get_mut(&fact.object).filter(|_| reset) {
                     open.cause = Cause::Reset;
                 }
                 let kind = FactKind::TimewaitSubstate { substate };
-                out.push(Fact { kind, ..fact });
+                out.push(Fact { kind, ..*fact });
             }
             FactKind::Transition {
                 old: TcpState::Close,
@@ -71,13 +79,13 @@ impl Timers {
             } => {
                 self.connecting
                     .insert(fact.cpu, peer(fact.netns, &fact.tuple));
-                out.push(fact);
+                out.push(*fact);
             }
             FactKind::Transition { .. } => {
                 self.connecting.remove(&fact.cpu);
-                out.push(fact);
+                out.push(*fact);
             }
-            _ => out.push(fact),
+            _ => out.push(*fact),
         }
     }
 
