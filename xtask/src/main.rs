@@ -5,6 +5,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod dist;
 mod e2e;
 mod lint;
 mod page;
@@ -92,6 +93,10 @@ enum Job {
         )]
         args: Vec<OsString>,
     },
+    /// Make what is given to others: a static binary and a Debian package, in target/dist
+    ///
+    /// The package has manual pages, shell completions, systemd units, documents and the kits of contrib/.
+    Dist,
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -116,6 +121,7 @@ fn main() -> ExitCode {
         Job::Prometheus => prometheus::job(),
         Job::Page { file } => page::job(file.as_deref()),
         Job::Bench { args } => bench::job(&args),
+        Job::Dist => dist::job(),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

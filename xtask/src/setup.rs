@@ -4,6 +4,7 @@
 mod linker;
 mod packages;
 mod rust;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,14 @@ pub(crate) fn for_machines(target: &str, emulator: (&str, &str)) -> anyhow::Resu
         ("zstd", "zstd"),
     ];
     packages::install(&programs, "the virtual machines")
+}
+
+/// What a package is made with, besides what building needs: static binaries, cargo-deb, what takes symbols off.
+pub(crate) fn for_packaging(target: &str) -> anyhow::Result<()> {
+    for_building()?;
+    rust::target(target)?;
+    tools::install(tools::DEB)?;
+    packages::install(&[("strip", "binutils")], "the package")
 }
 
 /// A Zabbix server with its database and frontend, and an agent, besides what building needs.

@@ -2,11 +2,11 @@
 //!
 //! matrix → fetch the kernels → build static binaries → an initramfs for each kernel → guests side by side → a table.
 mod apt;
-mod binaries;
+pub(crate) mod binaries;
 mod fetch;
 mod guest;
 mod initramfs;
-mod matrix;
+pub(crate) mod matrix;
 mod modules;
 mod report;
 mod table;
