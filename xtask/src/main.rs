@@ -4,10 +4,12 @@
 mod bench;
 mod build;
 mod command;
+mod debian;
 mod demo;
 mod dist;
 mod e2e;
 mod lint;
+mod package;
 mod page;
 mod prometheus;
 mod run;
@@ -97,6 +99,10 @@ enum Job {
     ///
     /// The package has manual pages, shell completions, systemd units, documents and the kits of contrib/.
     Dist,
+    /// Make the package, install it in a clean Debian system, use all that is in it, and purge it
+    ///
+    /// The system is made by debootstrap in target/debian, once. Needs root.
+    Package,
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -122,6 +128,7 @@ fn main() -> ExitCode {
         Job::Page { file } => page::job(file.as_deref()),
         Job::Bench { args } => bench::job(&args),
         Job::Dist => dist::job(),
+        Job::Package => package::job(),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

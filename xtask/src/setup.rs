@@ -63,6 +63,11 @@ pub(crate) fn for_packaging(target: &str) -> anyhow::Result<()> {
     packages::install(&[("strip", "binutils")], "the package")
 }
 
+/// What makes a Debian system.
+pub(crate) fn for_debian() -> anyhow::Result<()> {
+    packages::install(&[("debootstrap", "debootstrap")], "the Debian system")
+}
+
 /// A Zabbix server with its database and frontend, and an agent, besides what building needs.
 pub(crate) fn for_zabbix() -> anyhow::Result<()> {
     for_building()?;

@@ -1,7 +1,7 @@
 //! `cargo xtask vm`: the end-to-end tests on real kernels, each in a virtual machine of its own.
 //!
 //! matrix → fetch the kernels → build static binaries → an initramfs for each kernel → guests side by side → a table.
-mod apt;
+pub(crate) mod apt;
 pub(crate) mod binaries;
 mod fetch;
 mod guest;
