@@ -14,6 +14,7 @@ mod page;
 mod prometheus;
 mod run;
 mod setup;
+mod systemd;
 mod test;
 mod vm;
 mod workspace;
@@ -103,6 +104,13 @@ enum Job {
     ///
     /// The system is made by debootstrap in target/debian, once. Needs root.
     Package,
+    /// Run the systemd units of the package in a virtual machine, with systemd as its init
+    ///
+    /// They must be confined as their comments say, show true numbers, stop cleanly, and go with the package. Needs root.
+    Systemd {
+        /// The kernels to boot, as tests/kernels.toml calls them [default: 6.1]
+        kernels: Vec<String>,
+    },
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -129,6 +137,7 @@ fn main() -> ExitCode {
         Job::Bench { args } => bench::job(&args),
         Job::Dist => dist::job(),
         Job::Package => package::job(),
+        Job::Systemd { kernels } => systemd::job(&kernels),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

@@ -65,7 +65,10 @@ pub(crate) fn for_packaging(target: &str) -> anyhow::Result<()> {
 
 /// What makes a Debian system.
 pub(crate) fn for_debian() -> anyhow::Result<()> {
-    packages::install(&[("debootstrap", "debootstrap")], "the Debian system")
+    packages::install(
+        &[("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs")],
+        "the Debian system",
+    )
 }
 
 /// A Zabbix server with its database and frontend, and an agent, besides what building needs.

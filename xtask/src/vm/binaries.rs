@@ -74,9 +74,19 @@ pub(crate) fn tool(machine: &Machine) -> anyhow::Result<PathBuf> {
 }
 
 /// Builds PID 1.
-fn init(machine: &Machine) -> anyhow::Result<PathBuf> {
+pub(crate) fn init(machine: &Machine) -> anyhow::Result<PathBuf> {
     let build = ["build", "-p", "tcpstate-tests", "--bin", "init"];
     one(cargo(machine, &build, &QUICKLY)?, "init")
+}
+
+/// Builds the tests that need systemd, and returns their executable.
+pub(crate) fn of_systemd(machine: &Machine) -> anyhow::Result<PathBuf> {
+    let build = ["test", "--no-run", "-p", "tcpstate-tests"];
+    let only = ["--features", "systemd", "--test", "systemd"];
+    one(
+        cargo(machine, &[&build[..], &only].concat(), &QUICKLY)?,
+        "systemd",
+    )
 }
 
 fn one(artifacts: Vec<Artifact>, name: &str) -> anyhow::Result<PathBuf> {
