@@ -6,6 +6,7 @@ mod build;
 mod command;
 mod debian;
 mod demo;
+mod deny;
 mod dist;
 mod e2e;
 mod lint;
@@ -111,6 +112,12 @@ enum Job {
         /// The kernels to boot, as tests/kernels.toml calls them [default: 6.1]
         kernels: Vec<String>,
     },
+    /// Check what is depended upon, as deny.toml says: licences, sources, no crate in two versions
+    Deny {
+        /// Known vulnerabilities and unmaintained crates, too; fetches the RustSec database from the network
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -138,6 +145,7 @@ fn main() -> ExitCode {
         Job::Dist => dist::job(),
         Job::Package => package::job(),
         Job::Systemd { kernels } => systemd::job(&kernels),
+        Job::Deny { advisories } => deny::job(advisories),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

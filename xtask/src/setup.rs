@@ -71,6 +71,11 @@ pub(crate) fn for_debian() -> anyhow::Result<()> {
     )
 }
 
+/// What judges dependencies.
+pub(crate) fn for_deny() -> anyhow::Result<()> {
+    tools::install(tools::DENY)
+}
+
 /// A Zabbix server with its database and frontend, and an agent, besides what building needs.
 pub(crate) fn for_zabbix() -> anyhow::Result<()> {
     for_building()?;

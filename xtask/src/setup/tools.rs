@@ -8,6 +8,9 @@ pub(super) type Tool = (&'static str, &'static str);
 
 /// Makes Debian packages.
 pub(super) const DEB: Tool = ("cargo-deb", "3.8.0");
+/// Judges dependencies.
+pub(super) const DENY: Tool = ("cargo-deny", "0.20.2");
+
 /// Installs the tool if it is missing or has another version.
 pub(super) fn install((name, version): Tool) -> anyhow::Result<()> {
     let tools = workspace::tools();
