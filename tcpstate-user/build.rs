@@ -1,4 +1,8 @@
-//! Builds the kernel side for the BPF target and leaves the object in `OUT_DIR`, where the library embeds it.
+//! Builds the kernel side for the BPF target and leaves the object in `OUT_DIR`, where the library embeds it; and tells
+//! the library which commit it is built from.
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::Context as _;
 
 fn main() -> anyhow::Result<()> {
@@ -15,6 +19,7 @@ fn main() -> anyhow::Result<()> {
         // Otherwise the inner build's progress comes out as warnings of this package.
         std::env::set_var("CARGO_TERM_QUIET", "true");
     }
+    tell_commit(root);
     let root_dir = root.join("tcpstate-ebpf");
     aya_build::build_ebpf(
         [aya_build::Package {
@@ -26,4 +31,33 @@ fn main() -> anyhow::Result<()> {
         }],
         aya_build::Toolchain::default(),
     )
+}
+
+/// Sets `TCPSTATE_COMMIT` for the compiler. A tree without git has no commit, and builds as well.
+fn tell_commit(root: &Path) {
+    if !root.join(".git").exists() {
+        return; // git would name the commit of whatever repository is around us
+    }
+    let git = |words: &[&str]| {
+        let output = Command::new("git").current_dir(root).args(words).output();
+        let output = output.ok().filter(|output| output.status.success())?;
+        Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+    };
+    // Each commit and checkout writes into the log; an edit makes the tree `-dirty`.
+    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]) {
+        println!("cargo::rerun-if-changed={}", root.join(log).display());
+    }
+    for sources in ["Cargo.toml", "Cargo.lock", "tcpstate-user"] {
+        println!("cargo::rerun-if-changed={}", root.join(sources).display());
+    }
+    let describe = [
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--exclude=*",
+    ];
+    if let Some(commit) = git(&describe) {
+        println!("cargo::rustc-env=TCPSTATE_COMMIT={commit}");
+    }
 }

@@ -15,9 +15,11 @@ mod value;
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
+use crate::version;
+
 /// TCP state transitions, live counts and dwell times, as they really are
 #[derive(Debug, Parser)]
-#[command(name = "tcpstate", version, about, arg_required_else_help = true)]
+#[command(name = "tcpstate", version = version::version(), about, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do
     #[command(subcommand)]
@@ -46,7 +48,7 @@ pub enum Command {
     Count(count::Args),
     /// Serve the numbers to Prometheus
     Serve(serve::Args),
-    /// Can this host run it, and how well
+    /// What is wrong with TCP here, what to do about it, and what this host can measure
     Doctor(doctor::Args),
 }
 

@@ -22,4 +22,5 @@ pub mod source;
 pub mod summary;
 pub mod tcp;
 pub mod tracker;
+pub mod version;
 pub mod view;

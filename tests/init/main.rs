@@ -14,10 +14,13 @@
 //! | `broken WHY` | the machine cannot be made ready: nothing was run |
 //! | `done status=S tests=N` | the end; S is 0 if N is more than none and all have passed |
 //!
-//! The kernel calls it with what follows `--` on its command line: the seconds that a test may take, and a filter.
+//! The kernel calls it with what follows `--` on its command line: the seconds that a test may take, and a filter. With
+//! `switch` instead it goes over to the system on the disk, whose init is systemd; a unit there calls it again, as
+//! `runner` with the same words, when everything is ready for the tests.
 mod kmsg;
 mod machine;
 mod run;
+mod switch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -31,16 +34,23 @@ fn say(words: &str) {
 }
 
 fn main() -> ExitCode {
-    if std::process::id() != 1 {
-        eprintln!("init: this is the init of the test machine; use `cargo xtask vm`");
-        return ExitCode::from(2);
-    }
-    match tests() {
-        Ok(tally) => {
-            let status = u8::from(tally.failed > 0 || tally.run == 0);
-            say(&format!("done status={status} tests={}", tally.run));
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match (std::process::id(), &words[..]) {
+        (1, ["switch", ..]) => match ready_machine().and_then(|()| switch::to_disk()) {
+            Ok(never) => match never {},
+            Err(error) => say(&format!("broken {error:#}")),
+        },
+        (1, words) => report(ready_machine().and_then(|()| tests(words))),
+        // Whoever called it powers the machine off.
+        (_, ["runner", words @ ..]) => {
+            report(machine::quiet_console().and_then(|()| tests(words)));
+            return ExitCode::SUCCESS;
         }
-        Err(error) => say(&format!("broken {error:#}")),
+        _ => {
+            eprintln!("init: this is the init of the test machine; use `cargo xtask vm`");
+            return ExitCode::from(2);
+        }
     }
     let Err(error) = reboot(RebootMode::RB_POWER_OFF);
     // An init that returns is a kernel panic, so the host sees it.
@@ -48,18 +58,31 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn tests() -> anyhow::Result<run::Tally> {
-    let mut args = std::env::args().skip(1);
-    let seconds = args
-        .next()
-        .context("the kernel's command line gives no time limit")?;
-    let limit = Duration::from_secs(seconds.parse().context("the time limit is no number")?);
-    let filter = args.next().unwrap_or_default();
+/// The last word for the host.
+fn report(tally: anyhow::Result<run::Tally>) {
+    match tally {
+        Ok(tally) => {
+            let status = u8::from(tally.failed > 0 || tally.run == 0);
+            say(&format!("done status={status} tests={}", tally.run));
+        }
+        Err(error) => say(&format!("broken {error:#}")),
+    }
+}
 
+/// Makes a small Linux of a bare kernel.
+fn ready_machine() -> anyhow::Result<()> {
     machine::mount_all()?;
-    say(&format!("hello {}", machine::release()?));
     machine::quiet_console()?;
     machine::load_modules()?;
-    machine::loopback_up()?;
-    run::all(&filter, limit)
+    machine::loopback_up()
+}
+
+fn tests(words: &[&str]) -> anyhow::Result<run::Tally> {
+    let seconds = words
+        .first()
+        .context("the command line gives no time limit")?;
+    let limit = Duration::from_secs(seconds.parse().context("the time limit is no number")?);
+    let filter = words.get(1).copied().unwrap_or_default();
+    say(&format!("hello {}", machine::release()?));
+    run::all(filter, limit)
 }

@@ -18,6 +18,15 @@ pub(crate) fn cargo() -> anyhow::Result<Command> {
     Ok(command)
 }
 
+/// One of the project's own copies of cargo's helpers, likewise.
+pub(crate) fn tool(name: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(workspace::tools().join("bin").join(name));
+    command
+        .current_dir(workspace::root())
+        .env("CARGO_TARGET_DIR", workspace::target_dir()?);
+    Ok(command)
+}
+
 /// Shows the command on stderr, runs it, and says how it ended.
 pub(crate) fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
     eprintln!("$ {}", shown(command));

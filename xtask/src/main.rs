@@ -4,13 +4,18 @@
 mod bench;
 mod build;
 mod command;
+mod debian;
 mod demo;
+mod deny;
+mod dist;
 mod e2e;
 mod lint;
+mod package;
 mod page;
 mod prometheus;
 mod run;
 mod setup;
+mod systemd;
 mod test;
 mod vm;
 mod workspace;
@@ -92,6 +97,27 @@ enum Job {
         )]
         args: Vec<OsString>,
     },
+    /// Make what is given to others: a static binary and a Debian package, in target/dist
+    ///
+    /// The package has manual pages, shell completions, systemd units, documents and the kits of contrib/.
+    Dist,
+    /// Make the package, install it in a clean Debian system, use all that is in it, and purge it
+    ///
+    /// The system is made by debootstrap in target/debian, once. Needs root.
+    Package,
+    /// Run the systemd units of the package in a virtual machine, with systemd as its init
+    ///
+    /// They must be confined as their comments say, show true numbers, stop cleanly, and go with the package. Needs root.
+    Systemd {
+        /// The kernels to boot, as tests/kernels.toml calls them [default: 6.1]
+        kernels: Vec<String>,
+    },
+    /// Check what is depended upon, as deny.toml says: licences, sources, no crate in two versions
+    Deny {
+        /// Known vulnerabilities and unmaintained crates, too; fetches the RustSec database from the network
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Check formatting, clippy for user space and for the BPF target, and the documentation
     Lint,
 }
@@ -116,6 +142,10 @@ fn main() -> ExitCode {
         Job::Prometheus => prometheus::job(),
         Job::Page { file } => page::job(file.as_deref()),
         Job::Bench { args } => bench::job(&args),
+        Job::Dist => dist::job(),
+        Job::Package => package::job(),
+        Job::Systemd { kernels } => systemd::job(&kernels),
+        Job::Deny { advisories } => deny::job(advisories),
         Job::Lint => lint::job(),
     };
     done.unwrap_or_else(|error| {

@@ -4,6 +4,7 @@
 mod linker;
 mod packages;
 mod rust;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -52,6 +53,27 @@ pub(crate) fn for_machines(target: &str, emulator: (&str, &str)) -> anyhow::Resu
         ("zstd", "zstd"),
     ];
     packages::install(&programs, "the virtual machines")
+}
+
+/// What a package is made with, besides what building needs: static binaries, cargo-deb, what takes symbols off.
+pub(crate) fn for_packaging(target: &str) -> anyhow::Result<()> {
+    for_building()?;
+    rust::target(target)?;
+    tools::install(tools::DEB)?;
+    packages::install(&[("strip", "binutils")], "the package")
+}
+
+/// What makes a Debian system.
+pub(crate) fn for_debian() -> anyhow::Result<()> {
+    packages::install(
+        &[("debootstrap", "debootstrap"), ("mke2fs", "e2fsprogs")],
+        "the Debian system",
+    )
+}
+
+/// What judges dependencies.
+pub(crate) fn for_deny() -> anyhow::Result<()> {
+    tools::install(tools::DENY)
 }
 
 /// A Zabbix server with its database and frontend, and an agent, besides what building needs.

@@ -13,6 +13,8 @@ pub(crate) fn job() -> anyhow::Result<ExitCode> {
         "--workspace",
         "--exclude",
         "tcpstate-tests",
+        "--features",
+        "xtask/manual",
         "--locked",
         "--no-fail-fast",
     ]);

@@ -1,13 +1,13 @@
 //! `cargo xtask vm`: the end-to-end tests on real kernels, each in a virtual machine of its own.
 //!
 //! matrix → fetch the kernels → build static binaries → an initramfs for each kernel → guests side by side → a table.
-mod apt;
-mod binaries;
-mod fetch;
-mod guest;
-mod initramfs;
-mod matrix;
-mod modules;
+pub(crate) mod apt;
+pub(crate) mod binaries;
+pub(crate) mod fetch;
+pub(crate) mod guest;
+pub(crate) mod initramfs;
+pub(crate) mod matrix;
+pub(crate) mod modules;
 mod report;
 mod table;
 
@@ -65,13 +65,16 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
         Clock::Real
     };
     let binaries = binaries::build(machine, clock)?;
+    let mut programs = vec![("bin/tcpstate".to_owned(), binaries.tool)];
+    let tests = binaries.tests.into_iter();
+    programs.extend(tests.map(|(name, test)| (format!("tests/{name}"), test)));
     let mut guests = Vec::new();
     for (kernel, image) in images {
         let hours = if args.hours { "-hours" } else { "" };
         let title = format!("{}-{}{hours}", kernel.arch, kernel.name);
         let initramfs = folder.join(format!("{title}.cpio"));
         let modules = modules::load_order(&image.modules, &matrix.modules)?;
-        initramfs::write(&initramfs, &binaries, &modules)?;
+        initramfs::write(&initramfs, &binaries.init, &programs, &modules)?;
         guests.push(Guest {
             log: folder.join(format!("{title}.log")),
             title,
@@ -80,11 +83,18 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
             clock,
             kernel: image.file,
             initramfs,
-            filter: &args.test,
+            disk: None,
+            boot_seconds: matrix.boot_seconds,
+            init: format!("{} {}", matrix.limit(clock), args.test),
         });
     }
-    let outcomes = side_by_side(&guests, args.jobs)?;
-    let table = table::draw(&guests, &outcomes);
+    boot(&guests, args.jobs)
+}
+
+/// Runs the guests, `jobs` at a time, and says how it went.
+pub(crate) fn boot(guests: &[Guest<'_>], jobs: u8) -> anyhow::Result<ExitCode> {
+    let outcomes = side_by_side(guests, jobs)?;
+    let table = table::draw(guests, &outcomes);
     println!(
         "{}\n{} passed, {} failed",
         table.text, table.passed, table.failed

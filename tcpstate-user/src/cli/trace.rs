@@ -19,7 +19,7 @@ const EXAMPLES: &str = "\
 Examples:
   tcpstate trace                    every transition, as it happens
   tcpstate trace -T -L 80,443       of these local ports, with the time of day
-  tcpstate trace --state close_wait into and out of CLOSE_WAIT
+  tcpstate trace --state close_wait  into and out of CLOSE_WAIT
   tcpstate trace -J -d 30s          30 seconds of JSON lines
   tcpstate trace -6 -w              IPv6, in columns wide enough
   tcpstate trace -x                 with namespace, container, role and reason

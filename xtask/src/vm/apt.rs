@@ -105,7 +105,7 @@ APT::Sandbox::User "";
 }
 
 /// The Debian mirror that this machine uses.
-fn site() -> anyhow::Result<String> {
+pub(crate) fn site() -> anyhow::Result<String> {
     let mut targets = Command::new("apt-get");
     targets.args(["indextargets", "--format", "$(LABEL) $(SITE)"]);
     targets.args(["Created-By: Packages", "Origin: Debian"]);

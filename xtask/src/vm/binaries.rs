@@ -48,30 +48,15 @@ pub(super) struct Binaries {
 
 /// Builds them, with the tests that belong to the guest's clock.
 pub(super) fn build(machine: &Machine, clock: Clock) -> anyhow::Result<Binaries> {
-    let tool = cargo(
-        machine,
-        &["build", "-p", "tcpstate", "--bin", "tcpstate"],
-        &[],
-    )?;
-    let init = ["build", "-p", "tcpstate-tests", "--bin", "init"];
-    let init = cargo(machine, &init, &QUICKLY)?;
     let targets: &[&str] = match clock {
         Clock::Real => &["--no-run"],
         Clock::Leaping => &HOURS,
     };
     let tests = ["test", "-p", "tcpstate-tests"];
     let tests = cargo(machine, &[&tests, targets].concat(), &QUICKLY)?;
-    let one = |artifacts: Vec<Artifact>, name: &str| {
-        // The library of the tool has its name, too.
-        artifacts
-            .into_iter()
-            .filter(|artifact| artifact.target.name == name)
-            .find_map(|artifact| artifact.executable)
-            .with_context(|| format!("cargo has built no executable `{name}`"))
-    };
     Ok(Binaries {
-        tool: one(tool, "tcpstate")?,
-        init: one(init, "init")?,
+        tool: tool(machine)?,
+        init: init(machine)?,
         tests: tests
             .into_iter()
             .filter(|artifact| artifact.profile.test)
@@ -80,6 +65,37 @@ pub(super) fn build(machine: &Machine, clock: Clock) -> anyhow::Result<Binaries>
             .filter_map(|artifact| Some((artifact.target.name, artifact.executable?)))
             .collect(),
     })
+}
+
+/// Builds the tool as it is given to others, and returns its path.
+pub(crate) fn tool(machine: &Machine) -> anyhow::Result<PathBuf> {
+    let build = ["build", "-p", "tcpstate", "--bin", "tcpstate"];
+    one(cargo(machine, &build, &[])?, "tcpstate")
+}
+
+/// Builds PID 1.
+pub(crate) fn init(machine: &Machine) -> anyhow::Result<PathBuf> {
+    let build = ["build", "-p", "tcpstate-tests", "--bin", "init"];
+    one(cargo(machine, &build, &QUICKLY)?, "init")
+}
+
+/// Builds the tests that need systemd, and returns their executable.
+pub(crate) fn of_systemd(machine: &Machine) -> anyhow::Result<PathBuf> {
+    let build = ["test", "--no-run", "-p", "tcpstate-tests"];
+    let only = ["--features", "systemd", "--test", "systemd"];
+    one(
+        cargo(machine, &[&build[..], &only].concat(), &QUICKLY)?,
+        "systemd",
+    )
+}
+
+fn one(artifacts: Vec<Artifact>, name: &str) -> anyhow::Result<PathBuf> {
+    // The library of the tool has its name, too.
+    artifacts
+        .into_iter()
+        .filter(|artifact| artifact.target.name == name)
+        .find_map(|artifact| artifact.executable)
+        .with_context(|| format!("cargo has built no executable `{name}`"))
 }
 
 /// What cargo says of a thing that it has built, as far as we need it.

@@ -10,15 +10,15 @@ use super::matrix::{Kernel, Machine};
 use crate::{command, workspace};
 
 /// An unpacked kernel.
-pub(super) struct Image {
+pub(crate) struct Image {
     /// The kernel itself.
-    pub(super) file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The folder of its modules, with modules.dep.
-    pub(super) modules: PathBuf,
+    pub(crate) modules: PathBuf,
 }
 
 /// Finds the kernel in the cache, or fetches it.
-pub(super) fn kernel(kernel: &Kernel, machine: &Machine) -> anyhow::Result<Image> {
+pub(crate) fn kernel(kernel: &Kernel, machine: &Machine) -> anyhow::Result<Image> {
     let folder = workspace::target_dir()?.join(format!("kernels/{}-{}", kernel.arch, kernel.name));
     // Written last, so that an interrupted download is no kernel. A changed entry of the matrix is another kernel.
     let note = folder.join("fetched");

@@ -17,18 +17,22 @@ const POWER_OFF: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(60);
 
 /// What is needed to start a guest.
-pub(super) struct Guest<'a> {
+pub(crate) struct Guest<'a> {
     /// How it is called on the screen.
-    pub(super) title: String,
-    pub(super) machine: &'a Machine,
-    pub(super) matrix: &'a Matrix,
-    pub(super) clock: Clock,
-    pub(super) kernel: PathBuf,
-    pub(super) initramfs: PathBuf,
+    pub(crate) title: String,
+    pub(crate) machine: &'a Machine,
+    pub(crate) matrix: &'a Matrix,
+    pub(crate) clock: Clock,
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    /// A disk for it to read. What it writes is forgotten.
+    pub(crate) disk: Option<PathBuf>,
     /// Where its console is kept.
-    pub(super) log: PathBuf,
-    /// What a test's name has to contain.
-    pub(super) filter: &'a str,
+    pub(crate) log: PathBuf,
+    /// What it may take to come to its init.
+    pub(crate) boot_seconds: u64,
+    /// The words that its init is called with.
+    pub(crate) init: String,
 }
 
 /// What came of it.
@@ -51,7 +55,7 @@ impl Guest<'_> {
         let lines = emulator.lines()?;
 
         let test_limit = Duration::from_secs(self.matrix.test_seconds) + GRACE;
-        let mut deadline = start + Duration::from_secs(self.matrix.boot_seconds);
+        let mut deadline = start + Duration::from_secs(self.boot_seconds);
         let mut report = Report::default();
         let mut boot = None;
         let timed_out = loop {
@@ -99,11 +103,13 @@ impl Guest<'_> {
         qemu.arg("-initrd").arg(&self.initramfs);
         // A kernel that stumbles must not go on: an oops is a panic, and a panic ends the emulator.
         qemu.arg("-append").arg(format!(
-            "{} panic=-1 oops=panic -- {} {}",
-            self.machine.append,
-            self.matrix.limit(self.clock),
-            self.filter
+            "{} panic=-1 oops=panic -- {}",
+            self.machine.append, self.init
         ));
+        if let Some(disk) = &self.disk {
+            let drive = format!("if=virtio,format=raw,snapshot=on,file={}", disk.display());
+            qemu.args(["-drive", &drive]);
+        }
         qemu
     }
 

@@ -1,12 +1,11 @@
 //! The guest's file system: a cpio archive that the kernel unpacks into memory and starts `/init` from.
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use cpio::newc::{Builder, trailer};
 
-use super::binaries::Binaries;
 use super::modules::Module;
 
 const FOLDER: u32 = 0o040_755;
@@ -14,7 +13,14 @@ const EXECUTABLE: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
 
 /// Writes the archive. It is not compressed: unpacking takes an emulated processor longer than reading.
-pub(super) fn write(path: &Path, binaries: &Binaries, modules: &[Module]) -> anyhow::Result<()> {
+///
+/// `programs` are what is in it besides the init: name and file of each.
+pub(crate) fn write(
+    path: &Path,
+    init: &Path,
+    programs: &[(String, PathBuf)],
+    modules: &[Module],
+) -> anyhow::Result<()> {
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut archive = Archive {
         output: BufWriter::new(file),
@@ -24,10 +30,9 @@ pub(super) fn write(path: &Path, binaries: &Binaries, modules: &[Module]) -> any
     for folder in ["bin", "modules", "tests"] {
         archive.add(folder, FOLDER, &[])?;
     }
-    archive.copy("init", &binaries.init)?;
-    archive.copy("bin/tcpstate", &binaries.tool)?;
-    for (name, test) in &binaries.tests {
-        archive.copy(&format!("tests/{name}"), test)?;
+    archive.copy("init", init)?;
+    for (name, program) in programs {
+        archive.copy(name, program)?;
     }
     for (number, module) in modules.iter().enumerate() {
         let name = format!("modules/{number:02}-{}", module.name);

@@ -10,13 +10,13 @@ use crate::workspace;
 /// The whole file.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct Matrix {
+pub(crate) struct Matrix {
     /// The modules that the tests need.
-    pub(super) modules: Vec<String>,
+    pub(crate) modules: Vec<String>,
     /// What a guest may take to come to its init.
-    pub(super) boot_seconds: u64,
+    pub(crate) boot_seconds: u64,
     /// What one test may take.
-    pub(super) test_seconds: u64,
+    pub(crate) test_seconds: u64,
     /// What gives an emulator a clock that leaps over idle time.
     leaping_clock: Vec<String>,
     /// What one test may take on that clock.
@@ -27,7 +27,7 @@ pub(super) struct Matrix {
 
 /// The guests' clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clock {
+pub(crate) enum Clock {
     /// As fast as ours.
     Real,
     /// Leaps over the time in which the guest is idle: for the tests that wait for hours.
@@ -37,7 +37,7 @@ pub(super) enum Clock {
 /// A kind of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Arch {
+pub(crate) enum Arch {
     /// The PC.
     #[value(name = "x86_64")]
     #[serde(rename = "x86_64")]
@@ -49,36 +49,36 @@ pub(super) enum Arch {
 /// How a kind of machine is built for and emulated.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Machine {
+pub(crate) struct Machine {
     /// What Debian calls it.
-    pub(super) debian: String,
+    pub(crate) debian: String,
     /// Rust's name for static binaries of it.
-    pub(super) target: String,
+    pub(crate) target: String,
     /// The emulator and what makes it this machine.
-    pub(super) qemu: Vec<String>,
+    pub(crate) qemu: Vec<String>,
     /// The Debian package of the emulator.
-    pub(super) package: String,
+    pub(crate) package: String,
     /// What its kernels are told on their command line: the serial console, above all.
-    pub(super) append: String,
+    pub(crate) append: String,
 }
 
 /// One kernel to boot.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Kernel {
+pub(crate) struct Kernel {
     /// What the user calls it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The machine that it is for.
-    pub(super) arch: Arch,
+    pub(crate) arch: Arch,
     /// What its version begins with.
-    pub(super) version: String,
+    pub(crate) version: String,
     /// Where to look for it.
-    pub(super) suites: Vec<String>,
+    pub(crate) suites: Vec<String>,
 }
 
 impl Matrix {
     /// Reads the file.
-    pub(super) fn read() -> anyhow::Result<Self> {
+    pub(crate) fn read() -> anyhow::Result<Self> {
         let path = workspace::root().join("tests/kernels.toml");
         let text = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -86,7 +86,7 @@ impl Matrix {
     }
 
     /// The kernels of this architecture, or those of them that are named, in the order of the file.
-    pub(super) fn select(&self, arch: Arch, names: &[String]) -> anyhow::Result<Vec<&Kernel>> {
+    pub(crate) fn select(&self, arch: Arch, names: &[String]) -> anyhow::Result<Vec<&Kernel>> {
         let all = || self.kernel.iter().filter(|kernel| kernel.arch == arch);
         for name in names {
             let known: Vec<_> = all().map(|kernel| kernel.name.as_str()).collect();
@@ -102,7 +102,7 @@ impl Matrix {
     }
 
     /// What gives a guest this clock.
-    pub(super) fn clock(&self, clock: Clock) -> &[String] {
+    pub(crate) fn clock(&self, clock: Clock) -> &[String] {
         match clock {
             Clock::Real => &[],
             Clock::Leaping => &self.leaping_clock,
@@ -110,7 +110,7 @@ impl Matrix {
     }
 
     /// What one test may take, in seconds of this clock.
-    pub(super) fn limit(&self, clock: Clock) -> u64 {
+    pub(crate) fn limit(&self, clock: Clock) -> u64 {
         match clock {
             Clock::Real => self.test_seconds,
             Clock::Leaping => self.leaping_test_seconds,
@@ -118,10 +118,21 @@ impl Matrix {
     }
 
     /// How the machine of this architecture is made.
-    pub(super) fn machine(&self, arch: Arch) -> anyhow::Result<&Machine> {
+    pub(crate) fn machine(&self, arch: Arch) -> anyhow::Result<&Machine> {
         self.machine
             .get(&arch)
             .with_context(|| format!("tests/kernels.toml has no [machine.{arch}]"))
+    }
+}
+
+impl Arch {
+    /// That of the machine that we run on.
+    pub(crate) fn ours() -> anyhow::Result<Self> {
+        match std::env::consts::ARCH {
+            "x86_64" => Ok(Self::X86_64),
+            "aarch64" => Ok(Self::Arm64),
+            other => anyhow::bail!("nothing is built for {other}; use x86_64 or arm64"),
+        }
     }
 }
 

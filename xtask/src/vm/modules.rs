@@ -6,15 +6,15 @@ use std::process::Command;
 use anyhow::Context as _;
 
 /// A module, ready for the kernel.
-pub(super) struct Module {
+pub(crate) struct Module {
     /// The name of its file, without folder and compression: `veth.ko`.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// What the kernel loads.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// The modules of `wanted` that are not built into the kernel, each after those that it depends on.
-pub(super) fn load_order(folder: &Path, wanted: &[String]) -> anyhow::Result<Vec<Module>> {
+pub(crate) fn load_order(folder: &Path, wanted: &[String]) -> anyhow::Result<Vec<Module>> {
     let read = |file: &str| {
         let path = folder.join(file);
         std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
