@@ -8,8 +8,6 @@
 //! | `plan TEST` | the test will be run |
 //! | `ignored TEST` | the test is marked as ignored, and will not be run |
 //! | `run TEST` | the test begins, and prints on the console what it prints |
-//! | `beside TEST` | the test begins, and others run at the same time |
-//! | `says TEST LINE` | it has printed this; told only if it fails |
 //! | `ok TEST MS`, `failed TEST MS WHY` | its verdict |
 //! | `broken WHY` | the machine cannot be made ready: nothing was run |
 //! | `done status=S tests=N` | the end; S is 0 if N is more than none and all have passed |

@@ -1,10 +1,9 @@
-//! Runs the tests: each in a process group of its own, with a time limit, and nothing left behind. One after the other,
-//! but for those that mostly wait, which run beside the others.
-use std::fs::{self, File};
+//! Runs the tests: each in a process group of its own, with a time limit, and nothing left behind. One after the other, so
+//! that none sees another's traffic.
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -21,12 +20,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// … and at one that runs for long: a hundredth of its time, but no more than this. Where the clock leaps over idle time,
 /// hours are over the sooner the less wakes the machine.
 const LONG_PAUSE: Duration = Duration::from_secs(1);
-/// Tests of this name wait for a minute to pass, and are no burden for others.
-const BESIDE: &str = "::time_wait_to_its_end";
-/// These look at what all processes have in the kernel.
-const ALONE: &str = "endings::nothing_stays";
-/// Where tests that run beside others print.
-const OUTPUT: &str = "/tmp/beside";
 
 /// How it went.
 #[derive(Default)]
@@ -49,21 +42,10 @@ pub(crate) fn all(filter: &str, limit: Duration) -> anyhow::Result<Tally> {
     for executable in machine::sorted(Path::new("/tests"))? {
         tests.extend(plan(&executable, filter)?);
     }
-    let is = |part: &'static str| move |test: &mut Test| test.full_name.contains(part);
-    let beside: Vec<Test> = tests.extract_if(.., is(BESIDE)).collect();
-    let alone: Vec<Test> = tests.extract_if(.., is(ALONE)).collect();
     let mut kmsg = Kmsg::open()?;
     let mut tally = Tally::default();
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| beside.iter().map(|test| run_beside(test, limit)).collect());
-        for test in &tests {
-            tally.add(run_shown(test, limit, &mut kmsg));
-        }
-        let verdicts: Vec<bool> = waiting.join().expect("watching a test does not panic");
-        verdicts.into_iter().for_each(|passed| tally.add(passed));
-    });
-    for test in &alone {
-        tally.add(run_shown(test, limit, &mut kmsg));
+    for test in &tests {
+        tally.add(run_told(test, limit, &mut kmsg));
     }
     Ok(tally)
 }
@@ -76,34 +58,14 @@ impl Tally {
 }
 
 /// Runs a test whose output goes to the console, and says whether it has passed.
-fn run_shown(test: &Test, limit: Duration, kmsg: &mut Kmsg) -> bool {
+fn run_told(test: &Test, limit: Duration, kmsg: &mut Kmsg) -> bool {
     say(&format!("run {}", test.full_name));
     let start = Instant::now();
-    let verdict = run(test, limit, Stdio::inherit(), Stdio::inherit());
+    let verdict = run(test, limit);
     let messages = kmsg.news();
     if verdict.is_err() {
         for message in messages {
             println!("kernel: {message}");
-        }
-    }
-    told(test, start, verdict)
-}
-
-/// Runs a test while others run. What it prints is shown if it fails.
-fn run_beside(test: &Test, limit: Duration) -> bool {
-    say(&format!("beside {}", test.full_name));
-    let start = Instant::now();
-    let output = || -> anyhow::Result<(File, File)> {
-        let file = File::create(OUTPUT)?;
-        Ok((file.try_clone()?, file))
-    };
-    let verdict = output()
-        .with_context(|| format!("cannot write {OUTPUT}"))
-        .and_then(|(stdout, stderr)| run(test, limit, stdout.into(), stderr.into()));
-    if verdict.is_err() {
-        let printed = fs::read(OUTPUT).unwrap_or_default();
-        for line in String::from_utf8_lossy(&printed).lines() {
-            say(&format!("says {} {line}", test.full_name));
         }
     }
     told(test, start, verdict)
@@ -164,7 +126,7 @@ fn list(executable: &Path, options: &[&str]) -> anyhow::Result<Vec<String>> {
 }
 
 /// Runs a test to its end, and ends whatever it has left running.
-fn run(test: &Test, limit: Duration, stdout: Stdio, stderr: Stdio) -> anyhow::Result<()> {
+fn run(test: &Test, limit: Duration) -> anyhow::Result<()> {
     let child = Command::new(&test.executable)
         .args(["--exact", &test.name, "--nocapture", "--test-threads=1"])
         .env_clear()
@@ -177,8 +139,6 @@ fn run(test: &Test, limit: Duration, stdout: Stdio, stderr: Stdio) -> anyhow::Re
         ])
         .current_dir("/tmp")
         .stdin(Stdio::null())
-        .stdout(stdout)
-        .stderr(stderr)
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {:?}", test.executable))?;

@@ -10,11 +10,11 @@ use crate::{
     tcp::{Reason, Role, TcpState, Transition, Tuple},
 };
 
-/// What belongs together follows within microseconds; after this long it does not come any more, ns.
-const SETTLE_NS: u64 = 10_000_000;
-
-/// A child that was accepted before it was established gets there within microseconds, unless its CPU stands still, ns.
-const ACCEPTED_NS: u64 = 1_000_000_000;
+/// A child that is still in SYN_RECV after this long is there for others to see, ns.
+const CHILD_NS: u64 = 10_000_000;
+/// What else belongs together follows within microseconds, unless its CPU stands still, as a virtual one may; after this
+/// long it does not come any more, ns.
+const SETTLE_NS: u64 = 1_000_000_000;
 
 /// The tuple of a connection within its namespace.
 type Key = (u32, Tuple);
@@ -319,15 +319,14 @@ impl Tracker {
     ) {
         let none_can_come = self.minis.nameless == 0;
         self.settle_ended(
-            |ended| none_can_come || ended.time_ns.saturating_add(ACCEPTED_NS) <= now_ns,
+            |ended| none_can_come || ended.time_ns.saturating_add(SETTLE_NS) <= now_ns,
             out,
         );
-        let old = |time_ns: u64| time_ns.saturating_add(SETTLE_NS) <= now_ns;
         // A timewait socket whose full socket never closed in our sight stands for itself.
         let orphans: Vec<(Handover, Fact)> = self
             .minis
             .handovers
-            .extract_if(|_, (handover, _)| old(handover.time_ns))
+            .extract_if(|_, (handover, _)| handover.time_ns.saturating_add(SETTLE_NS) <= now_ns)
             .map(|(_, orphan)| orphan)
             .collect();
         for (handover, fact) in orphans {
@@ -340,7 +339,8 @@ impl Tracker {
             }
         }
         // A child that stays in SYN_RECV is TCP Fast Open's, and counts.
-        while let Some(birth) = self.minis.children.pop_front_if(|birth| old(birth.time_ns)) {
+        let is_old = |birth: &mut Fact| birth.time_ns.saturating_add(CHILD_NS) <= now_ns;
+        while let Some(birth) = self.minis.children.pop_front_if(is_old) {
             let waits = self
                 .connections
                 .get(&birth.object)

@@ -18,8 +18,6 @@ pub(super) struct Report {
     pub(super) failures: Vec<(String, Vec<String>)>,
     /// The test that runs, and what it has printed.
     running: Option<(String, Vec<String>)>,
-    /// The tests that run beside it, and what these have printed.
-    beside: BTreeMap<String, Vec<String>>,
     broken: Option<String>,
     panic: Option<String>,
     done: Option<Done>,
@@ -97,26 +95,13 @@ impl Report {
                 self.running = Some((test(), Vec::new()));
                 self.progress(test(), Verdict::Interrupted)
             }
-            "beside" => {
-                self.beside.insert(test(), Vec::new());
-                self.progress(test(), Verdict::Interrupted)
-            }
-            "says" => {
-                if let Some(printed) = self.beside.get_mut(&test()) {
-                    printed.push(rest[test().len()..].trim_start().to_owned());
-                }
-                Line::Other
-            }
             "ok" | "failed" => {
                 let (name, time) = (fields.next(), fields.next());
                 let time = time.and_then(|time| time.parse().ok());
                 let (Some(name), Some(time)) = (name, time.map(Duration::from_millis)) else {
                     return Line::Other; // cut short: the count at the end will tell
                 };
-                let mut printed = match self.beside.remove(name) {
-                    Some(printed) => printed,
-                    None => self.running.take().unwrap_or_default().1,
-                };
+                let mut printed = self.running.take().unwrap_or_default().1;
                 if word == "ok" {
                     return self.progress(name.to_owned(), Verdict::Passed(time));
                 }
@@ -139,7 +124,6 @@ impl Report {
     /// The guest has ended, or was ended because its time was up: the trouble with the guest itself, if any.
     pub(super) fn end(&mut self, timed_out: bool) -> Option<Trouble> {
         self.failures.extend(self.running.take());
-        self.failures.extend(std::mem::take(&mut self.beside));
         let trouble = |short, long: String| Some(Trouble { short, long });
         if let Some(panic) = &self.panic {
             return trouble("kernel panic", panic.clone());
@@ -256,28 +240,6 @@ mod tests {
                 vec!["assertion failed".to_owned(), "exit status 101".to_owned()]
             )]
         );
-    }
-
-    #[test]
-    fn a_test_beside_others_has_its_own_verdict_and_output() {
-        let lines = with(&[
-            "tcpstate-vm: beside e::b",
-            "one line of a",
-            "tcpstate-vm: says e::b one  line of b",
-            "tcpstate-vm: failed e::b 70 exit status 1",
-            "tcpstate-vm: ok e::a 90",
-            "tcpstate-vm: beside e::c",
-            "tcpstate-vm: done status=1 tests=2",
-        ]);
-        let (report, guest) = after(&lines, false);
-        assert_eq!(guest, "fine");
-        assert_eq!(
-            report.tests["e::a"],
-            Verdict::Passed(Duration::from_millis(90))
-        );
-        assert_eq!(report.tests["e::c"], Verdict::Interrupted);
-        let printed = ["one  line of b", "exit status 1"].map(str::to_owned);
-        assert_eq!(report.failures[0], ("e::b".to_owned(), printed.to_vec()));
     }
 
     #[test]
