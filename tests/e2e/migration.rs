@@ -110,7 +110,6 @@ fn at_its_timer() {
 /// It moves when it is complete.
 #[test]
 fn at_the_last_acknowledgment() {
-    let sight = Sight::of_tool();
     let scene = Scene::new();
     let before = Instant::now();
     let (mut peer, second) = scene.left_behind();
@@ -128,18 +127,9 @@ fn at_the_last_acknowledgment() {
     scene.accept(&mut peer, &second);
     let truth = least..=before.elapsed();
     let lives = scene.lives();
-    if !sight.has_fentry() {
-        let [life] = &lives[..] else {
-            panic!("one life: {lives:#?}")
-        };
-        assert_complete(life);
-        return life.assert_dwell("SYN_RECV", &truth);
-    }
-    // Here its end is told before the new socket's tuple is known.
-    let [old, new] = &lives[..] else {
-        panic!("two lives: {lives:#?}")
+    let [life] = &lives[..] else {
+        panic!("one life: {lives:#?}")
     };
-    assert_left(old, &truth);
-    assert_complete(new);
-    assert_eq!(new.lines[1].dwell_ns, None, "{new:#?}");
+    assert_complete(life);
+    life.assert_dwell("SYN_RECV", &truth);
 }

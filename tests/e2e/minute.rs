@@ -68,8 +68,7 @@ fn time_wait_to_its_end() {
         // Otherwise a new connection on the loopback device may take the port of one that is in TIME_WAIT, if the clock
         // has passed a full second in between, and if the kernel has just changed where it looks for ports.
         host::set("tcp_tw_reuse", "0");
-        // Where an acknowledgment is some milliseconds late, as in an emulated guest, the server probes with its FIN once
-        // more; the answer to that meets no socket, and the reset that it brings back would end the TIME_WAIT at once.
+        // Nor may a reset end one: it comes where a FIN is sent again because its acknowledgment was late.
         host::set("tcp_rfc1337", "1");
         for _ in 0..SHORT {
             traffic::connect(&churn).close_client_first();
