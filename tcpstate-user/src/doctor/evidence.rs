@@ -101,8 +101,10 @@ impl Sockets {
 pub struct InState {
     /// All of them.
     pub sockets: u64,
-    /// Timewait mini-sockets among them, which no process holds.
+    /// Timewait mini-sockets among them.
     pub minis: u64,
+    /// Those that no process holds: these, and full sockets that were closed or are not accepted yet.
+    pub orphans: u64,
     /// Those whose last segment has been sent again, a SYN or SYN-ACK once, anything else twice, without an answer.
     pub unanswered: u64,
     /// Those whose peer has no room: the kernel probes for some.
@@ -111,8 +113,8 @@ pub struct InState {
     pub keepalive: u64,
     /// Those without, quiet for [`IDLE_MS`].
     pub idle: u64,
-    /// Those that have certainly been here for [`LASTING_MS`]: in CLOSE_WAIT and FIN_WAIT2, which an acknowledgment
-    /// opens, the last acknowledgment came before that. 0 elsewhere.
+    /// Those that have certainly been here for [`LASTING_MS`]: in CLOSE_WAIT, and FIN_WAIT2 with a process, which an
+    /// acknowledgment opens, the last acknowledgment came before that. 0 elsewhere.
     pub lasting: u64,
     /// Remote addresses of those that are unanswered, most first, at most [`MOST`].
     pub peers: Vec<(IpAddr, u64)>,

@@ -180,13 +180,13 @@ fn syn_sent(space: &Space) -> Option<Seen> {
 
 fn fin_wait2(space: &Space) -> Option<Seen> {
     let all = space.sockets.as_ref()?.of(TcpState::FinWait2);
-    let held = all.sockets - all.minis;
+    let held = all.sockets - all.orphans;
     let detail = format!(
         "{} in FIN_WAIT2 now: {} held by a process, {} without one (sock_diag); the kernel ends the latter after \
          tcp_fin_timeout",
         sockets(all.sockets),
         number(held),
-        number(all.minis)
+        number(all.orphans)
     );
     let headline = format!(
         "{} half closed for {} or more, held by a process",
@@ -197,10 +197,10 @@ fn fin_wait2(space: &Space) -> Option<Seen> {
         Seen::warning(headline)
     } else if all.lasting > 0 {
         Seen::info(headline)
-    } else if all.minis >= HALF_CLOSED {
+    } else if all.orphans >= HALF_CLOSED {
         Seen::info(format!(
             "{} in FIN_WAIT2 without a process",
-            sockets(all.minis)
+            sockets(all.orphans)
         ))
     } else {
         return Some(Seen::ok(format!("{} in FIN_WAIT2", number(all.sockets))));

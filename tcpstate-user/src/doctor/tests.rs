@@ -69,7 +69,7 @@ fn healthy() -> Space {
     sockets.states[TcpState::Established.index()].unanswered = 40;
     sockets.states[TcpState::FinWait1.index()].sockets = 40;
     sockets.states[TcpState::FinWait1.index()].unanswered = 25;
-    sockets.states[TcpState::FinWait2.index()].minis = 45;
+    sockets.states[TcpState::FinWait2.index()].orphans = 45;
     sockets.states[TcpState::SynRecv.index()].unanswered = 5;
     sockets.listeners = vec![listener(2, 128, 20, 0)];
     sockets.destinations = vec![destination(5_000, 400)];
@@ -500,7 +500,7 @@ fn peers_that_do_not_answer_are_a_pile_if_they_are_many_and_a_share() {
 
 #[test]
 fn half_closed_connections_that_a_process_holds() {
-    for (lasting, minis, severity) in [
+    for (lasting, orphans, severity) in [
         (0, 0, Severity::Ok),
         (1, 0, Severity::Info),
         (99, 0, Severity::Info),
@@ -509,9 +509,9 @@ fn half_closed_connections_that_a_process_holds() {
     ] {
         let seen = after("fin_wait2", |space| {
             let state = &mut sockets(space).states[TcpState::FinWait2.index()];
-            (state.sockets, state.lasting, state.minis) = (lasting + minis, lasting, minis);
+            (state.sockets, state.lasting, state.orphans) = (lasting + orphans, lasting, orphans);
         });
-        assert_eq!(seen.severity, severity, "{lasting} and {minis}: {seen:?}");
+        assert_eq!(seen.severity, severity, "{lasting} and {orphans}: {seen:?}");
     }
 }
 

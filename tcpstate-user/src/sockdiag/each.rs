@@ -21,6 +21,8 @@ pub struct Socket {
     pub raddr: IpAddr,
     /// Remote port.
     pub rport: u16,
+    /// Whether a process has it open: not a mini-socket, nor what was closed or not accepted yet.
+    pub is_open: bool,
     /// What it waits for.
     pub timer: Option<Timer>,
     /// Bytes that nobody has read yet; of a listener, connections that nobody has accepted yet.
@@ -57,6 +59,7 @@ impl Socket {
             lport: header.socket_id.source_port,
             raddr: header.socket_id.destination_address.to_canonical(),
             rport: header.socket_id.destination_port,
+            is_open: header.inode != 0,
             timer: header.timer,
             recv_queue: header.recv_queue,
             send_queue: header.send_queue,

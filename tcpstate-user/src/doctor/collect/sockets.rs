@@ -43,6 +43,7 @@ impl Gathered {
         let state = &mut self.states[socket.state.index()];
         state.sockets += 1;
         state.minis += u64::from(socket.is_timewait());
+        state.orphans += u64::from(!socket.is_open);
         match socket.timer {
             Some(Timer::Retransmit(_, again)) if again >= patience(socket.state) => {
                 state.unanswered += 1;
@@ -60,9 +61,13 @@ impl Gathered {
                 .min(quiet.acknowledged_ms);
             let unwatched = socket.timer.is_none();
             state.idle += u64::from(unwatched && u64::from(idle) >= IDLE_MS);
-            let opened_by_ack = matches!(socket.state, TcpState::CloseWait | TcpState::FinWait2);
+            let held = match socket.state {
+                TcpState::CloseWait => true,
+                TcpState::FinWait2 => socket.is_open,
+                _ => false, // what the last acknowledgment has not brought there
+            };
             let lasting = u64::from(quiet.acknowledged_ms) >= LASTING_MS;
-            state.lasting += u64::from(opened_by_ack && lasting);
+            state.lasting += u64::from(held && lasting);
         }
         match socket.state {
             TcpState::Listen => self.listen(socket),
@@ -183,6 +188,7 @@ mod tests {
             lport,
             raddr: THERE.into(),
             rport,
+            is_open: true,
             timer: None,
             recv_queue: 0,
             send_queue: 0,
