@@ -2,7 +2,8 @@
 use std::process;
 
 use tcpstate_tests::{
-    History, Namespace, Other, Tool, cgroup::Cgroup, history::find_ports, other, traffic::V4,
+    History, Namespace, Other, Tool, cgroup::Cgroup, history::find_ports, other, poll_until,
+    sockets, traffic::V4,
 };
 
 const CONTAINER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -30,6 +31,11 @@ fn converse(ns: &Namespace, client: &Cgroup, server: &Cgroup) -> (u16, u16) {
     connecting.close(client_end);
     serving.read(server_end);
     serving.close(server_end);
+    // The last acknowledgment may be on its way; a measurement that ends or begins now would be in the middle of it.
+    poll_until("the end of the connection", || {
+        let closing = ns.run(sockets::by_state)["LAST_ACK"];
+        (closing == 0).then_some(()).ok_or(format!("{closing}"))
+    });
     (from.port(), address.port())
 }
 
