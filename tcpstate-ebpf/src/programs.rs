@@ -51,7 +51,7 @@ pub fn socket_received(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `tcp:tcp_rcv_space_adjust(sk)`: data was copied from a socket; before. From 7.0 not each time.
+/// `tcp:tcp_rcv_space_adjust(sk)`: data was copied from a socket; before.
 #[btf_tracepoint(function = "tcp_rcv_space_adjust")]
 pub fn socket_copied(ctx: BtfTracePointContext) -> i32 {
     owner::copied(ctx.arg(0));
