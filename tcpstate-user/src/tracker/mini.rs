@@ -222,7 +222,9 @@ impl Tracker {
         cause: Cause,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        if matches!(cause, Cause::Unknown | Cause::Aborted) && self.minis.nameless > 0 {
+        let unexplained = matches!(cause, Cause::Unknown | Cause::Aborted);
+        // Nearly all that end so were accepted, and are not known any more: those need not wait.
+        if unexplained && self.minis.nameless > 0 && self.connections.contains_key(&fact.object) {
             self.minis.ended.push((*fact, cause));
         } else {
             self.request_gone(fact, cause, out);
