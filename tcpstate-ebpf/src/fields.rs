@@ -9,7 +9,7 @@ use aya_ebpf::{
         generated::{self, bpf_get_current_task, bpf_get_socket_cookie, bpf_jiffies64},
     },
 };
-use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, Record, for_each_field};
+use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, Record, Want, for_each_field};
 
 macro_rules! field_globals {
     ($($symbol:ident = $structure:literal $path:literal,)*) => {
@@ -26,9 +26,9 @@ for_each_field!(field_globals);
 #[unsafe(no_mangle)]
 static HAS_COOKIE: Global<u8> = Global::new(0);
 
-/// 1 where the owners of sockets and the payload they carry are wanted, else 0: then their cost is saved.
+/// One of [`Want`].
 #[unsafe(no_mangle)]
-static WANT_DETAILS: Global<u8> = Global::new(0);
+static WANT: Global<u8> = Global::new(0);
 
 /// Address of the kernel function that ends a timewait socket, 0 where timers are not watched.
 #[unsafe(no_mangle)]
@@ -96,8 +96,9 @@ impl Access for Copied {
 #[repr(C, align(8))]
 pub struct Common(MaybeUninit<[u8; COMMON_BYTES]>);
 
-/// More than `struct sock_common` has, less than the smallest of sockets, a request.
-const COMMON_BYTES: usize = 128;
+/// More than `struct sock_common` has, less than the smallest of sockets, a request. The substate of a timewait socket comes
+/// right behind.
+const COMMON_BYTES: usize = 152;
 
 impl Common {
     /// Copies the beginning of the socket at `sk`; zeroes where that is no address.
@@ -113,6 +114,16 @@ impl Common {
             );
         }
         Self(copy)
+    }
+
+    /// `tw_substate` of the timewait socket at `tw`, of which this is a copy.
+    #[inline(always)]
+    pub fn substate(&self, tw: *const Sock) -> u8 {
+        if (TW_SUBSTATE.load() as usize) < COMMON_BYTES {
+            Sock::substate::<Copied>(self.as_sock())
+        } else {
+            Sock::substate::<Probed>(tw)
+        }
     }
 
     /// To be read by [`Copied`].
@@ -259,8 +270,8 @@ impl Sock {
             local = [A::load(sk, SK_RCV_SADDR.load()), 0, 0, 0];
             remote = [A::load(sk, SK_DADDR.load()), 0, 0, 0];
         }
-        record.laddr = bytes(local);
-        record.raddr = bytes(remote);
+        record.laddr = local;
+        record.raddr = remote;
         record.family = family;
         record.rport = u16::from_be(A::load(sk, SK_DPORT.load()));
         record.lport = A::load(sk, SK_NUM.load());
@@ -329,7 +340,7 @@ pub struct Task;
 impl Task {
     /// Its process id, the user it works for, and its name.
     #[inline(always)]
-    pub fn identity(task: *const Sock) -> (u32, u32, [u8; COMM_LEN]) {
+    pub fn identity(task: *const Sock) -> (u32, u32, [u64; COMM_LEN / 8]) {
         let cred: usize = Probed::load(task, TASK_CRED.load());
         (
             Probed::load(task, TASK_TGID.load()),
@@ -339,10 +350,10 @@ impl Task {
     }
 }
 
-/// Whether owners and payload are wanted.
+/// Whether so much is wanted.
 #[inline(always)]
-pub fn want_details() -> bool {
-    WANT_DETAILS.load() != 0
+pub fn want(what: Want) -> bool {
+    WANT.load() >= what as u8
 }
 
 /// Whether a thread of the kernel runs here: it works on sockets for others.
@@ -371,11 +382,4 @@ fn address<A: Access>(sk: *const Sock, offset: u32) -> [u32; 4] {
         A::load(sk, offset + 8),
         A::load(sk, offset + 12),
     ]
-}
-
-/// Words in memory order as bytes.
-#[inline(always)]
-fn bytes(words: [u32; 4]) -> [u8; 16] {
-    // SAFETY: both are 16 bytes of plain integers.
-    unsafe { core::mem::transmute(words) }
 }

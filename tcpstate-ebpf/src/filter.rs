@@ -103,10 +103,7 @@ impl Filter {
                 (u32::wrapping_sub(port, first) | u32::wrapping_sub(last, port)) >> 31 // a sign
             }
         };
-        let net = |address: &[u8; 16]| {
-            let address = words(address);
-            move |net: &Net| difference(net, family, &address)
-        };
+        let net = |address: [u32; 4]| move |net: &Net| difference(net, family, &address);
         let netns = outside(
             &self.netns,
             lengths.netns,
@@ -122,7 +119,7 @@ impl Filter {
         let laddr = outside(
             &self.local_nets,
             lengths.local_nets,
-            net(&record.laddr),
+            net(record.laddr),
             &apart,
         );
         let rport = outside(
@@ -134,7 +131,7 @@ impl Filter {
         let raddr = outside(
             &self.remote_nets,
             lengths.remote_nets,
-            net(&record.raddr),
+            net(record.raddr),
             &apart,
         );
         // A socket that connects has no local end until the kernel has found a route.
@@ -176,16 +173,4 @@ fn difference(net: &Net, family: u32, address: &[u32; 4]) -> u32 {
         difference |= (address & mask) ^ wanted;
     }
     difference
-}
-
-/// An address as [`Net`] has it: words in memory order.
-#[inline(always)]
-fn words(bytes: &[u8; 16]) -> [u32; 4] {
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = *bytes;
-    [
-        u32::from_ne_bytes([a, b, c, d]),
-        u32::from_ne_bytes([e, f, g, h]),
-        u32::from_ne_bytes([i, j, k, l]),
-        u32::from_ne_bytes([m, n, o, p]),
-    ]
 }

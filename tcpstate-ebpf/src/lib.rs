@@ -2,15 +2,18 @@
 //! space reads, and the kernel fields whose offsets the loader supplies. All integers are in host byte order;
 //! addresses are in network byte order, as they stand on the wire.
 //!
-//! Two record sizes exist. A [`Record`] carries what changes at every transition together with the tuple, so that
-//! each one can be understood, filtered and attributed on its own, even when its neighbours were lost. A
-//! [`FullRecord`] begins with a `Record` and adds what is worth saying once in an object's life.
+//! Three record sizes exist, each of which begins with the smaller ones. A [`Record`] carries what changes at every
+//! transition together with the tuple, so that each one can be understood, filtered and attributed on its own, even when
+//! its neighbours were lost. A [`MiniRecord`] adds what belongs to a mini-socket, a [`FullRecord`] what is worth saying
+//! once in an object's life.
 //!
 //! ```text
 //! Record      0        8        16       32       48    52    54    56   57  58  59     60    64
 //!             | time   | object | laddr  | raddr  |netns|lport|rport|kind|old|new|family|error|cpu|
-//! FullRecord  0 … 64   64       72        80      88       96    100   104   120
-//!             | Record | cookie | related | value | cgroup | tgid| uid | comm |
+//! MiniRecord  0 … 64   64        72      80
+//!             | Record | related | value |
+//! FullRecord  0 … 80       80       88       96    100   104   120
+//!             | MiniRecord | cookie | cgroup | tgid| uid | comm |
 //! ```
 #![cfg_attr(target_arch = "bpf", no_std)]
 mod filter;
@@ -18,14 +21,14 @@ mod filter;
 pub use self::filter::{FILTER_VALUES, Filter, Lengths, Net, Ports};
 
 /// Version of the records below; it changes with any change of their meaning or layout.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// What a record says. The value stands in [`Record::kind`].
 pub mod kind {
     /// A full socket changed state (`sock:inet_sock_set_state`).
     pub const TRANSITION: u8 = 1;
-    /// The same, as a [`FullRecord`](crate::FullRecord) with what is worth saying at that moment: a socket connects,
-    /// listens, leaves `SYN_RECV`, closes, or its owner shuts it down. Where it closes, `value` is the payload
+    /// The same, as a [`FullRecord`](crate::FullRecord) with what is worth saying at that moment, where it is
+    /// [wanted](crate::Want): a socket connects, listens, leaves `SYN_RECV`, closes, or its owner shuts it down. Where it closes, `value` is the payload
     /// received and `related` the payload sent and acknowledged, bytes.
     pub const DETAILED: u8 = 2;
     /// A full socket met by an iterator walk; `new` is its state.
@@ -60,7 +63,7 @@ pub mod kind {
     pub const USED: u8 = 16;
     /// A task that an iterator walk met holds a full socket open. Only `time_ns`, `object` and the owner are filled.
     pub const HELD: u8 = 17;
-    /// As [`DETAILED`], of a listener's child that goes from `SYN_RECV` to `CLOSE` and is not TCP Fast Open's: it was
+    /// As [`TRANSITION`], of a listener's child that goes from `SYN_RECV` to `CLOSE` and is not TCP Fast Open's: it was
     /// never anybody's. Two segments that complete one handshake at the same time make two, or the accept queue is full.
     pub const STILLBORN: u8 = 18;
 }
@@ -111,10 +114,10 @@ pub struct Record {
     pub time_ns: u64,
     /// Kernel address of the object that the fact is about (socket, timewait socket, request).
     pub object: u64,
-    /// Local address; an IPv4 address stands in the first four bytes.
-    pub laddr: [u8; 16],
+    /// Local address, by words in memory order; an IPv4 address is the first word.
+    pub laddr: [u32; 4],
     /// Remote address, likewise.
-    pub raddr: [u8; 16],
+    pub raddr: [u32; 4],
     /// Inode of the network namespace.
     pub netns: u32,
     /// Local port; 0 while the socket is unbound.
@@ -135,30 +138,51 @@ pub struct Record {
     pub cpu: u16,
 }
 
-/// A fact with what is said once in an object's life.
+/// A fact about a mini-socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct FullRecord {
+pub struct MiniRecord {
     /// The fact itself.
     pub record: Record,
-    /// Socket cookie; 0 where the kernel has none or the helper does not exist (5.10).
-    pub cookie: u64,
     /// Kernel address of the other object of the fact (the listener of a request); 0 if none.
     pub related: u64,
     /// A number that belongs to the kind of fact.
     pub value: u64,
+}
+
+/// A fact with what is said once in an object's life.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct FullRecord {
+    /// The fact, with the other object and the number that belong to its kind.
+    pub mini: MiniRecord,
+    /// Socket cookie; 0 where the kernel has none or the helper does not exist (5.10).
+    pub cookie: u64,
     /// Id of the socket's cgroup (version 2); 0 if not known.
     pub cgroup: u64,
     /// Process id (`tgid`) of the socket's owner, 0 where this fact does not tell.
     pub tgid: u32,
     /// User id of that task.
     pub uid: u32,
-    /// Name of that task, zero-terminated.
-    pub comm: [u8; COMM_LEN],
+    /// Name of that task, zero-terminated, by words in memory order.
+    pub comm: [u64; COMM_LEN / 8],
 }
 
 const _: () = assert!(size_of::<Record>() == 64 && align_of::<Record>() == 8);
+const _: () = assert!(size_of::<MiniRecord>() == 80 && align_of::<MiniRecord>() == 8);
 const _: () = assert!(size_of::<FullRecord>() == 120 && align_of::<FullRecord>() == 8);
+
+/// What the programs say beyond states and tuples; each level costs more than the one before.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Nothing.
+    States = 0,
+    /// Who connects and listens.
+    Openers = 1,
+    /// And who shuts a socket down, its cookie, its cgroup, and the payload that it has carried.
+    Everything = 2,
+}
 
 /// Number of states that the transition matrix has room for, in each direction; a power of two above the kernel's
 /// largest state number, so that a mask bounds every index for the verifier.
@@ -289,12 +313,22 @@ impl Reader<'_> {
     fn u8(&mut self) -> Option<u8> {
         self.take().map(u8::from_ne_bytes)
     }
+    fn words(&mut self) -> Option<[u32; 4]> {
+        Some([self.u32()?, self.u32()?, self.u32()?, self.u32()?])
+    }
+    fn mini(&mut self) -> Option<MiniRecord> {
+        Some(MiniRecord {
+            record: self.record()?,
+            related: self.u64()?,
+            value: self.u64()?,
+        })
+    }
     fn record(&mut self) -> Option<Record> {
         Some(Record {
             time_ns: self.u64()?,
             object: self.u64()?,
-            laddr: self.take()?,
-            raddr: self.take()?,
+            laddr: self.words()?,
+            raddr: self.words()?,
             netns: self.u32()?,
             lport: self.u16()?,
             rport: self.u16()?,
@@ -316,20 +350,26 @@ impl Record {
     }
 }
 
+impl MiniRecord {
+    /// Reads a mini-socket's record from the first 80 bytes of `bytes`; `None` if there are fewer.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        Reader(bytes).mini()
+    }
+}
+
 impl FullRecord {
     /// Reads a full record from the first 120 bytes of `bytes`; `None` if there are fewer.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
         Some(Self {
-            record: reader.record()?,
+            mini: reader.mini()?,
             cookie: reader.u64()?,
-            related: reader.u64()?,
-            value: reader.u64()?,
             cgroup: reader.u64()?,
             tgid: reader.u32()?,
             uid: reader.u32()?,
-            comm: reader.take()?,
+            comm: [reader.u64()?, reader.u64()?],
         })
     }
 }

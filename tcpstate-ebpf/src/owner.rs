@@ -5,12 +5,12 @@ use aya_ebpf::{
     bindings::BPF_SK_STORAGE_GET_F_CREATE,
     btf_maps::SkStorage,
     helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
-        generated::{bpf_ktime_get_ns, bpf_seq_write, bpf_sk_storage_get},
+        bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
+        generated::{self, bpf_ktime_get_ns, bpf_seq_write, bpf_sk_storage_get},
     },
     macros::btf_map,
 };
-use tcpstate_ebpf::{FAMILY_IPV4, FullRecord, Record, kind};
+use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FullRecord, MiniRecord, Record, kind};
 
 use crate::{
     counters,
@@ -53,7 +53,16 @@ pub fn fill(full: &mut FullRecord) {
     }
     full.tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
     full.uid = bpf_get_current_uid_gid() as u32;
-    full.comm = bpf_get_current_comm().unwrap_or_default();
+    full.comm = current_comm();
+}
+
+/// The current task's name.
+#[inline(always)]
+fn current_comm() -> [u64; COMM_LEN / 8] {
+    let mut comm = [0; COMM_LEN / 8];
+    // SAFETY: the helper writes all of these bytes, or none.
+    unsafe { generated::bpf_get_current_comm(comm.as_mut_ptr().cast(), COMM_LEN as u32) };
+    comm
 }
 
 /// The current task has accepted `sk`.
@@ -130,15 +139,14 @@ fn emit(sk: *const Sock) {
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    ring::emit::<FullRecord>(counters, |entry| {
-        let mut full = FullRecord {
-            record: ring::record::<Typed>(sk, kind::USED, 0, 0),
-            cgroup: Sock::cgroup(sk),
-            ..FullRecord::default()
-        };
-        fill(&mut full);
-        entry.write(full);
-    });
+    let Some(room) = ring::reserve::<FullRecord>(counters) else {
+        return;
+    };
+    let mut full = FullRecord::default();
+    full.mini.record = ring::record::<Typed>(sk, kind::USED, 0, 0);
+    full.cgroup = Sock::cgroup(sk);
+    fill(&mut full);
+    room.fill(counters, full);
 }
 
 /// Writes a record of the open file that the walk stands at, if it is a TCP socket.
@@ -155,14 +163,18 @@ pub fn held(ctx: *const FileContext) {
     }
     let (tgid, uid, comm) = Task::identity(task);
     // The socket's address identifies it; its tuple would cost a stack that there is not.
+    let record = Record {
+        // SAFETY: the helper has no preconditions.
+        time_ns: unsafe { bpf_ktime_get_ns() },
+        object: sk as u64,
+        kind: kind::HELD,
+        family: FAMILY_IPV4,
+        ..Record::default()
+    };
     let full = FullRecord {
-        record: Record {
-            // SAFETY: the helper has no preconditions.
-            time_ns: unsafe { bpf_ktime_get_ns() },
-            object: sk as u64,
-            kind: kind::HELD,
-            family: FAMILY_IPV4,
-            ..Record::default()
+        mini: MiniRecord {
+            record,
+            ..MiniRecord::default()
         },
         tgid,
         uid,

@@ -19,14 +19,14 @@ pub fn added(request: *const Sock) {
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    ring::emit::<FullRecord>(counters, |entry| {
-        entry.write(FullRecord {
-            record: ring::record::<Typed>(request, kind::REQUEST_ADDED, 0, 0),
-            cookie: Sock::cookie(request),
-            related: Sock::listener::<Typed>(request),
-            ..FullRecord::default()
-        });
-    });
+    let Some(room) = ring::reserve::<FullRecord>(counters) else {
+        return;
+    };
+    let mut full = FullRecord::default();
+    full.mini.record = ring::record::<Typed>(request, kind::REQUEST_ADDED, 0, 0);
+    full.mini.related = Sock::listener::<Typed>(request);
+    full.cookie = Sock::cookie(request);
+    room.fill(counters, full);
 }
 
 /// Its timer runs out: the SYN-ACK is sent again, or it is given up.
@@ -64,12 +64,13 @@ pub fn ended(request: *const Sock) {
         return;
     };
     let cause = causes::of_end(request);
-    ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(
+    let Some(room) = ring::reserve::<Record>(counters) else {
+        return;
+    };
+    room.fill(counters, ring::record::<Typed>(
             request,
             kind::REQUEST_ENDED,
             cause,
             0,
         ));
-    });
 }

@@ -1,12 +1,11 @@
 //! Delivery: one ring buffer for each CPU, so that producers never wait for each other, and a wake-up only for every
 //! [`WAKE_EVERY`]th record; the reader's timer fetches the rest.
-use core::mem::MaybeUninit;
-
 use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     btf_maps::{ArrayOfMaps, RingBuf},
     helpers::{bpf_get_smp_processor_id, generated::bpf_ktime_get_ns},
     macros::btf_map,
+    maps::ring_buf::RingBufEntry,
 };
 use tcpstate_ebpf::{Counters, Loss, Record, WAKE_EVERY};
 
@@ -19,22 +18,33 @@ use crate::{
 #[btf_map]
 static RINGS: ArrayOfMaps<RingBuf<Record, 4096>, 1> = ArrayOfMaps::new();
 
-/// Reserves a record of type `T`, lets `fill` write all of it, and submits it; counts it as lost if the ring is full.
+/// Room for a record of type `T`, which must be [filled](Room::fill): what it says is taken after it was reserved.
+pub struct Room<T: 'static>(RingBufEntry<T>);
+
+/// Reserves room for a record; counts the record as lost if the ring is full.
 #[inline(always)]
-pub fn emit<T: 'static>(counters: *mut Counters, fill: impl FnOnce(&mut MaybeUninit<T>)) {
+pub fn reserve<T: 'static>(counters: *mut Counters) -> Option<Room<T>> {
     // SAFETY: the helper has no preconditions.
     let cpu = unsafe { bpf_get_smp_processor_id() };
-    let Some(mut entry) = RINGS.get(cpu).and_then(|ring| ring.reserve_untyped::<T>(0)) else {
+    let room = RINGS.get(cpu).and_then(|ring| ring.reserve_untyped::<T>(0));
+    if room.is_none() {
         counters::lost(counters, Loss::RingFull);
-        return;
-    };
-    fill(&mut entry);
-    let wake = counters::written(counters) % WAKE_EVERY == WAKE_EVERY - 1;
-    entry.submit(u64::from(if wake {
-        BPF_RB_FORCE_WAKEUP
-    } else {
-        BPF_RB_NO_WAKEUP
-    }));
+    }
+    room.map(Room)
+}
+
+impl<T: 'static> Room<T> {
+    /// Writes the record and submits it.
+    #[inline(always)]
+    pub fn fill(mut self, counters: *mut Counters, record: T) {
+        self.0.write(record);
+        let wake = counters::written(counters) % WAKE_EVERY == WAKE_EVERY - 1;
+        self.0.submit(u64::from(if wake {
+            BPF_RB_FORCE_WAKEUP
+        } else {
+            BPF_RB_NO_WAKEUP
+        }));
+    }
 }
 
 /// A record of `object`, which begins with a `struct sock_common`, now and here.

@@ -38,13 +38,13 @@ pub fn visit(ctx: *const IterContext) {
         cookie: Sock::cookie(sk),
         ..FullRecord::default()
     };
-    full.record = match Sock::state(sk) {
+    full.mini.record = match Sock::state(sk) {
         TIME_WAIT => {
-            full.value = Timer::timewait_remaining(sk) as u64;
+            full.mini.value = Timer::timewait_remaining(sk) as u64;
             ring::record::<Typed>(sk, kind::TIMEWAIT, 0, Sock::substate::<Probed>(sk))
         }
         NEW_SYN_RECV => {
-            full.related = Sock::listener::<Typed>(sk);
+            full.mini.related = Sock::listener::<Typed>(sk);
             ring::record::<Typed>(sk, kind::REQUEST, 0, 0)
         }
         state => {

@@ -1,5 +1,5 @@
 //! Mini-sockets where functions cannot be traced: their timers, and the segments that they take.
-use tcpstate_ebpf::{FullRecord, Record, kind, mini};
+use tcpstate_ebpf::{MiniRecord, Record, kind, mini};
 
 use crate::{
     counters,
@@ -20,43 +20,38 @@ const RST: u8 = 0x04;
 pub fn observe(timer: *const Sock, kind: u8) {
     let function = Timer::function(timer);
     if function == TW_TIMER_HANDLER.load() {
-        let tw = Timer::timewait(timer);
-        emit(
-            tw,
-            timer,
-            kind,
-            mini::TIMEWAIT,
-            Sock::substate::<Probed>(tw),
-        );
+        state(Timer::timewait(timer), timer, kind, mini::TIMEWAIT);
     } else if function == REQ_TIMER_HANDLER.load() {
-        emit(Timer::request(timer), timer, kind, mini::REQUEST, 0);
+        state(Timer::request(timer), timer, kind, mini::REQUEST);
     }
 }
 
 #[inline(always)]
-fn emit(object: *const Sock, timer: *const Sock, kind: u8, of: u8, substate: u8) {
+fn state(object: *const Sock, timer: *const Sock, kind: u8, of: u8) {
     if !wanted::admits::<Probed>(object) {
         return;
     }
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    ring::emit::<FullRecord>(counters, |entry| {
-        let common = Common::of(object);
-        let mut record = ring::record::<Copied>(common.as_sock(), kind, of, substate);
-        record.object = object as u64;
-        record.error = u16::from(kind == kind::TIMER_CANCEL && in_worker());
-        entry.write(FullRecord {
-            record,
-            value: Timer::remaining::<Typed>(timer) as u64,
-            related: if of == mini::REQUEST {
-                Sock::listener::<Copied>(common.as_sock())
-            } else {
-                0
-            },
-            ..FullRecord::default()
-        });
-    });
+    let Some(room) = ring::reserve::<MiniRecord>(counters) else {
+        return;
+    };
+    let common = Common::of(object);
+    let (substate, related) = if of == mini::TIMEWAIT {
+        (common.substate(object), 0)
+    } else {
+        (0, Sock::listener::<Copied>(common.as_sock()))
+    };
+    let mut record = ring::record::<Copied>(common.as_sock(), kind, of, substate);
+    record.object = object as u64;
+    record.error = u16::from(kind == kind::TIMER_CANCEL && in_worker());
+    let mini = MiniRecord {
+        record,
+        related,
+        value: Timer::remaining::<Typed>(timer) as u64,
+    };
+    room.fill(counters, mini);
 }
 
 /// The kernel frees a segment that socket `sk` has looked at: every segment for a timewait socket ends here.
@@ -70,12 +65,13 @@ pub fn segment_freed(skb: *const Sock, sk: *const Sock) {
     };
     let reset = u8::from(tcp_flags(skb) & RST != 0);
     let substate = Sock::substate::<Probed>(sk);
-    ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(
+    let Some(room) = ring::reserve::<Record>(counters) else {
+        return;
+    };
+    room.fill(counters, ring::record::<Typed>(
             sk,
             kind::TIMEWAIT_SEGMENT,
             reset,
             substate,
         ));
-    });
 }

@@ -76,9 +76,10 @@ pub fn overflow(sk: *const Sock) {
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(sk, kind::TIMEWAIT_OVERFLOW, 0, 0));
-    });
+    let Some(room) = ring::reserve::<Record>(counters) else {
+        return;
+    };
+    room.fill(counters, ring::record::<Typed>(sk, kind::TIMEWAIT_OVERFLOW, 0, 0));
 }
 
 #[inline(always)]
@@ -89,12 +90,13 @@ fn emit<A: Access>(tw: *const Sock, kind: u8, old: u8) {
     let Some(counters) = counters::this_cpu() else {
         return;
     };
-    ring::emit::<Record>(counters, |entry| {
-        entry.write(ring::record::<Typed>(
+    let Some(room) = ring::reserve::<Record>(counters) else {
+        return;
+    };
+    room.fill(counters, ring::record::<Typed>(
             tw,
             kind,
             old,
             Sock::substate::<A>(tw),
         ));
-    });
 }

@@ -1,11 +1,11 @@
 //! Transitions of full sockets.
 use aya_ebpf::EbpfContext;
 use aya_log_ebpf::debug;
-use tcpstate_ebpf::{Counters, FullRecord, Record, kind};
+use tcpstate_ebpf::{Counters, FullRecord, Record, Want, kind};
 
 use crate::{
     counters,
-    fields::{Sock, Typed, want_details},
+    fields::{Sock, Typed, want},
     owner, ring, wanted,
 };
 
@@ -70,45 +70,46 @@ fn state<C: EbpfContext>(ctx: &C, counters: *mut Counters, sk: *const Sock, old:
         return;
     }
     // These two run in the task that owns the socket.
-    let opened = old == CLOSE && (new == SYN_SENT || new == LISTEN);
+    let opened = want(Want::Openers) && old == CLOSE && (new == SYN_SENT || new == LISTEN);
+    let stillborn = old == SYN_RECV && new == CLOSE && !Sock::is_fast_open(sk);
+    // Leaving SYN_RECV is the first moment at which an accepted socket has its own tuple and cookie on every kernel.
+    let accepted = want(Want::Everything) && old == SYN_RECV && !stillborn;
     // So do these, where a task holds the lock: no segment has such an effect. (Other ends come with segments, which
     // whoever looks at the socket, as `ss -i` does, may have to process when it gives the lock back.) Whoever destroys
     // another's socket leaves an error, but on a listener.
     let thrown_away = new == CLOSE && (old == SYN_SENT || old == ESTABLISHED || old == CLOSE_WAIT);
-    let shut = want_details()
+    let shut = want(Want::Everything)
         && (new == FIN_WAIT1 || new == LAST_ACK || thrown_away)
         && Sock::is_owned(sk)
         && Sock::error(sk) == 0;
-    let closed = want_details() && new == CLOSE;
-    // Leaving SYN_RECV is the first moment at which an accepted socket has its own tuple and cookie on every kernel.
-    if opened || shut || closed || old == SYN_RECV {
-        let stillborn = old == SYN_RECV && new == CLOSE && !Sock::is_fast_open(sk);
+    let closed = want(Want::Everything) && new == CLOSE && !stillborn;
+    if opened || accepted || shut || closed {
+        let Some(room) = ring::reserve::<FullRecord>(counters) else {
+            return;
+        };
+        let mut full = FullRecord::default();
+        full.mini.record = record(sk, kind::DETAILED, old, new);
+        if want(Want::Everything) && (opened || accepted) {
+            full.cookie = Sock::cookie(sk);
+            full.cgroup = Sock::cgroup(sk);
+        }
+        if closed {
+            (full.mini.value, full.mini.related) = Sock::payload(sk);
+        }
+        if opened || shut {
+            owner::fill(&mut full);
+        }
+        room.fill(counters, full);
+    } else {
         let kind = if stillborn {
             kind::STILLBORN
         } else {
-            kind::DETAILED
+            kind::TRANSITION
         };
-        ring::emit::<FullRecord>(counters, |entry| {
-            let mut full = FullRecord {
-                record: record(sk, kind, old, new),
-                ..FullRecord::default()
-            };
-            if opened || old == SYN_RECV {
-                full.cookie = Sock::cookie(sk);
-                full.cgroup = Sock::cgroup(sk);
-            }
-            if closed {
-                (full.value, full.related) = Sock::payload(sk);
-            }
-            if opened || shut {
-                owner::fill(&mut full);
-            }
-            entry.write(full);
-        });
-    } else {
-        ring::emit::<Record>(counters, |entry| {
-            entry.write(record(sk, kind::TRANSITION, old, new));
-        });
+        let Some(room) = ring::reserve::<Record>(counters) else {
+            return;
+        };
+        room.fill(counters, record(sk, kind, old, new));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bytes of a ring buffer or an iterator → [`Fact`]. Takes any bytes and never panics.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, FullRecord, Record, cause, kind, mini};
+use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, FullRecord, MiniRecord, Record, cause, kind, mini};
 
 use crate::{
     fact::{Cause, Details, Fact, FactKind, TimerEvent, TimerFact},
@@ -38,18 +38,19 @@ pub enum DecodeError {
 pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
     let short = DecodeError::Short(bytes.len());
     let record = Record::from_bytes(bytes).ok_or(short)?;
+    let mini = || MiniRecord::from_bytes(bytes).ok_or(short);
     let full = || FullRecord::from_bytes(bytes).ok_or(short);
     let substate = || state(record.new);
     let kind = match record.kind {
-        kind::TRANSITION => transition(&record, None)?,
-        kind::DETAILED | kind::STILLBORN => transition(&record, Some(details(&full()?)))?,
+        kind::TRANSITION | kind::STILLBORN => transition(&record, None)?,
+        kind::DETAILED => transition(&record, Some(details(&full()?)))?,
         kind::SOCKET => exists(state(record.new)?, &full()?, None),
         kind::TIMEWAIT => {
             let full = full()?;
             let substate = substate()?;
             // Only in TIME_WAIT is the timer's length known, so that what remains tells the age.
             let since_ns = (substate == TcpState::TimeWait)
-                .then(|| armed(record.time_ns, jiffies_ns(full.value, tick_ns)));
+                .then(|| armed(record.time_ns, jiffies_ns(full.mini.value, tick_ns)));
             exists(substate, &full, since_ns)
         }
         kind::REQUEST => exists(TcpState::SynRecv, &full()?, None),
@@ -73,15 +74,15 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
             let full = full()?;
             FactKind::RequestAdded {
                 cookie: full.cookie,
-                listener: full.related,
+                listener: full.mini.related,
             }
         }
         kind::REQUEST_ENDED => FactKind::RequestEnded {
             cause: why(record.old),
         },
-        kind::TIMER_START => timer(TimerEvent::Start, &full()?, tick_ns)?,
-        kind::TIMER_CANCEL => timer(TimerEvent::Cancel, &full()?, tick_ns)?,
-        kind::TIMER_EXPIRE => timer(TimerEvent::Expire, &full()?, tick_ns)?,
+        kind::TIMER_START => timer(TimerEvent::Start, &mini()?, tick_ns)?,
+        kind::TIMER_CANCEL => timer(TimerEvent::Cancel, &mini()?, tick_ns)?,
+        kind::TIMER_EXPIRE => timer(TimerEvent::Expire, &mini()?, tick_ns)?,
         kind::USED => {
             let owner = owner(&full()?, OwnerSource::Accept).ok_or(DecodeError::Nobody)?;
             FactKind::Used { owner }
@@ -131,12 +132,13 @@ fn transition(record: &Record, details: Option<Details>) -> Result<FactKind, Dec
         old: state(record.old)?,
         new: state(record.new)?,
         error: record.error,
+        stillborn: record.kind == kind::STILLBORN,
         details,
     })
 }
 
-fn timer(event: TimerEvent, full: &FullRecord, tick_ns: u32) -> Result<FactKind, DecodeError> {
-    let record = &full.record;
+fn timer(event: TimerEvent, timer: &MiniRecord, tick_ns: u32) -> Result<FactKind, DecodeError> {
+    let record = &timer.record;
     let (mini, substate) = match record.old {
         mini::TIMEWAIT => (TcpState::TimeWait, state(record.new)?),
         mini::REQUEST => (TcpState::SynRecv, TcpState::SynRecv),
@@ -146,8 +148,8 @@ fn timer(event: TimerEvent, full: &FullRecord, tick_ns: u32) -> Result<FactKind,
         event,
         mini,
         substate,
-        remaining_ns: jiffies_ns(full.value, tick_ns),
-        listener: full.related,
+        remaining_ns: jiffies_ns(timer.value, tick_ns),
+        listener: timer.related,
         by_worker: record.error != 0,
     }))
 }
@@ -170,7 +172,7 @@ fn why(number: u8) -> Cause {
 }
 
 fn details(full: &FullRecord) -> Details {
-    let record = &full.record;
+    let record = &full.mini.record;
     let source = match (
         TcpState::from_kernel(record.old),
         TcpState::from_kernel(record.new),
@@ -183,10 +185,9 @@ fn details(full: &FullRecord) -> Details {
         cookie: full.cookie,
         owner: owner(full, source),
         cgroup: cgroup(full),
-        stillborn: record.kind == kind::STILLBORN,
         bytes: (TcpState::from_kernel(record.new) == Some(TcpState::Close)).then_some(Bytes {
-            sent: full.related,
-            received: full.value,
+            sent: full.mini.related,
+            received: full.mini.value,
         }),
     }
 }
@@ -197,9 +198,16 @@ fn owner(full: &FullRecord, source: OwnerSource) -> Option<Owner> {
     (full.tgid != 0).then_some(Owner {
         pid: full.tgid,
         uid: full.uid,
-        comm: Comm(full.comm),
+        comm: comm(full.comm),
         source,
     })
+}
+
+fn comm([first, second]: [u64; 2]) -> Comm {
+    let mut bytes = [0; COMM_LEN];
+    bytes[..8].copy_from_slice(&first.to_ne_bytes());
+    bytes[8..].copy_from_slice(&second.to_ne_bytes());
+    Comm(bytes)
 }
 
 fn cgroup(full: &FullRecord) -> Option<u64> {
@@ -207,13 +215,16 @@ fn cgroup(full: &FullRecord) -> Option<u64> {
 }
 
 fn tuple(record: &Record) -> Result<Tuple, DecodeError> {
-    let address = |bytes: [u8; 16]| -> Result<IpAddr, DecodeError> {
+    let address = |words: [u32; 4]| -> Result<IpAddr, DecodeError> {
         match record.family {
-            FAMILY_IPV4 => {
-                let [a, b, c, d, ..] = bytes;
-                Ok(Ipv4Addr::new(a, b, c, d).into())
+            FAMILY_IPV4 => Ok(Ipv4Addr::from(words[0].to_ne_bytes()).into()),
+            FAMILY_IPV6 => {
+                let mut bytes = [0; 16];
+                for (bytes, word) in bytes.chunks_exact_mut(4).zip(words) {
+                    bytes.copy_from_slice(&word.to_ne_bytes());
+                }
+                Ok(Ipv6Addr::from(bytes).into())
             }
-            FAMILY_IPV6 => Ok(Ipv6Addr::from(bytes).into()),
             unknown => Err(DecodeError::Family(unknown)),
         }
     };

@@ -41,6 +41,8 @@ pub enum FactKind {
         new: TcpState,
         /// Pending error of the socket, an errno; 0 if none.
         error: u16,
+        /// A listener's child that the kernel throws away before it was anybody's.
+        stillborn: bool,
         /// What is said only when a socket connects, listens, leaves `SYN_RECV`, is shut down or closes.
         details: Option<Details>,
     },
@@ -168,6 +170,4 @@ pub struct Details {
     pub cgroup: Option<u64>,
     /// Payload that it has carried, where it closes.
     pub bytes: Option<Bytes>,
-    /// A listener's child that the kernel throws away before it was anybody's.
-    pub stillborn: bool,
 }

@@ -1,5 +1,6 @@
 //! A live measurement from start to end: facts from the source through the tracker to one view, until time, a signal,
 //! the view or the reader ends it; then the summary.
+mod flow;
 mod replay;
 
 use std::{future::poll_fn, ops::ControlFlow, time::Duration};
@@ -11,6 +12,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
+use self::flow::Flow;
 pub use self::replay::{Replay, replay};
 use crate::{
     about::About,
@@ -25,7 +27,6 @@ use crate::{
         kernel::{self, KernelSource, Tier, Walked},
     },
     summary::{Summary, Tally},
-    tcp::Transition,
     tracker::{self, Tracker},
     view::{Moment, View},
 };
@@ -86,14 +87,9 @@ enum End {
 
 struct Session<'a> {
     settings: &'a Settings,
-    view: &'a mut dyn View,
     source: KernelSource,
     walking: Walking,
-    tracker: Tracker,
-    tally: Tally,
-    output: Output,
-    places: Places,
-    facts: Vec<Fact>,
+    flow: Flow<'a>,
     /// Facts that the source had lost when we last looked.
     facts_lost: u64,
     start_ns: u64,
@@ -108,14 +104,16 @@ impl<'a> Session<'a> {
         let start_ns = clock::monotonic_ns();
         Ok(Self {
             settings,
-            view,
             source,
             walking: Walking::Idle,
-            tracker: Tracker::new(settings.tracker.clone()),
-            tally: Tally::default(),
-            output: Output::stdout().context("starting the output thread")?,
-            places: Places::of_host(),
-            facts: Vec::new(),
+            flow: Flow {
+                settings,
+                view,
+                tracker: Tracker::new(settings.tracker.clone()),
+                tally: Tally::default(),
+                output: Output::stdout().context("starting the output thread")?,
+                places: Places::of_host(),
+            },
             facts_lost: 0,
             start_ns,
             now_ns: start_ns,
@@ -124,7 +122,7 @@ impl<'a> Session<'a> {
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        self.view.begin(&mut self.output);
+        self.flow.view.begin(&mut self.flow.output);
         self.take_up().await?;
         let about = About::here(self.source.plan().tier.to_string(), self.start_ns);
         let (view, mut moment, _) = self.parts()?;
@@ -143,7 +141,7 @@ impl<'a> Session<'a> {
         let mut fetch = ticker(FETCH_EVERY);
         let mut reconcile = ticker(self.settings.reconcile);
         reconcile.tick().await; // the first is immediate
-        let mut shows = self.view.every().map(ticker);
+        let mut shows = self.flow.view.every().map(ticker);
         if let Some(shows) = &mut shows {
             shows.tick().await; // the first is immediate
         }
@@ -153,7 +151,7 @@ impl<'a> Session<'a> {
                 () = stopped(&mut self.signals) => return Ok(End::Signal),
                 () = at(deadline) => return Ok(End::Done),
                 () = tick(&mut shows) => true,
-                () = poll_fn(|cx| self.view.poll_wish(cx)) => true,
+                () = poll_fn(|cx| self.flow.view.poll_wish(cx)) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
                 step = self.walking.step() => { self.walk_on(step?)?; false }
                 _ = fetch.tick() => false,
@@ -163,8 +161,8 @@ impl<'a> Session<'a> {
             if show && self.show()?.is_break() {
                 return Ok(End::Done);
             }
-            self.output.flush();
-            if self.output.is_closed() {
+            self.flow.output.flush();
+            if self.flow.output.is_closed() {
                 return Ok(End::ReaderGone);
             }
         }
@@ -207,7 +205,7 @@ impl<'a> Session<'a> {
     /// Begins a walk over the kernel's socket tables, unless one is under way.
     fn look_around(&mut self) {
         if matches!(self.walking, Walking::Idle) {
-            self.places.names();
+            self.flow.places.names();
             self.walking = Walking::Looking(tokio::task::spawn_blocking(netns::all));
         }
     }
@@ -216,7 +214,7 @@ impl<'a> Session<'a> {
     fn walk_on(&mut self, step: WalkStep) -> anyhow::Result<()> {
         self.walking = match step {
             WalkStep::Found(found) => {
-                self.tracker.walk_begins();
+                self.flow.tracker.walk_begins();
                 let walk = self.source.walk(found)?;
                 let tick_ns = self.source.tick_ns();
                 Walking::Reading(tokio::task::spawn_blocking(move || walk.run(tick_ns)))
@@ -234,74 +232,28 @@ impl<'a> Session<'a> {
         let lost = self.source.facts_lost()?;
         if lost > self.facts_lost {
             self.facts_lost = lost;
-            self.tracker.facts_lost();
+            self.flow.tracker.facts_lost();
         }
         Ok(())
     }
 
     /// Fetches what has happened and applies it.
     fn advance(&mut self) -> anyhow::Result<()> {
-        self.now_ns = self.source.drain(&mut self.facts)?;
+        self.source.fetch()?;
         self.notice_loss()?;
-        self.apply();
-        let now_ns = self.now_ns;
-        self.give(|tracker, out| tracker.tick(now_ns, out));
+        let flow = &mut self.flow;
+        let now_ns = self.source.drain(&mut |fact| flow.apply(fact));
+        self.now_ns = now_ns;
+        flow.give(|tracker, out| tracker.tick(now_ns, out));
         if let Walking::Merging(walked) = &self.walking
             && now_ns >= walked.end_ns
             && let Walking::Merging(walked) = std::mem::replace(&mut self.walking, Walking::Idle)
         {
-            self.give(|tracker, out| {
+            flow.give(|tracker, out| {
                 tracker.walk_ends(walked.start_ns, &walked.namespaces, out);
             });
         }
         Ok(())
-    }
-
-    fn apply(&mut self) {
-        let mut facts = std::mem::take(&mut self.facts);
-        for fact in &facts {
-            if let Some(cgroup) = fact.cgroup()
-                && !self.settings.cgroups.is_empty()
-            {
-                self.place(cgroup);
-            }
-            self.give(|tracker, out| tracker.apply(fact, out));
-        }
-        facts.clear();
-        self.facts = facts;
-    }
-
-    /// Tells the tracker whether a cgroup is one of those that are followed.
-    fn place(&mut self, cgroup: u64) {
-        let mut filters = self.settings.cgroups.iter();
-        if filters.any(|filter| filter.holds(cgroup, &mut self.places)) {
-            self.tracker.follow_cgroup(cgroup);
-        }
-    }
-
-    /// Has the tracker do something, and gives the transitions that come of it to the view.
-    fn give(&mut self, act: impl FnOnce(&mut Tracker, &mut dyn FnMut(&Transition))) {
-        let Self {
-            settings,
-            view,
-            tracker,
-            tally,
-            output,
-            places,
-            ..
-        } = self;
-        act(tracker, &mut |transition| {
-            if !settings.shown.passes(transition) {
-                return;
-            }
-            let mut transition = *transition;
-            transition.container = transition
-                .cgroup
-                .and_then(|cgroup| places.container(cgroup));
-            if view.transition(tally.total(), &transition, output) {
-                tally.count(&transition);
-            }
-        });
     }
 
     /// The view, what it may look at, and where it may write.
@@ -309,12 +261,12 @@ impl<'a> Session<'a> {
         let moment = Moment {
             lost: self.lost()?,
             programs: self.source.program_runs()?,
-            tracker: &self.tracker,
-            places: &mut self.places,
+            tracker: &self.flow.tracker,
+            places: &mut self.flow.places,
             start_ns: self.start_ns,
             now_ns: self.now_ns,
         };
-        Ok((&mut *self.view, moment, &mut self.output))
+        Ok((&mut *self.flow.view, moment, &mut self.flow.output))
     }
 
     fn show(&mut self) -> anyhow::Result<ControlFlow<()>> {
@@ -323,20 +275,20 @@ impl<'a> Session<'a> {
     }
 
     async fn finish(mut self, end: &End) -> anyhow::Result<()> {
-        if self.view.shows_holders() {
+        if self.flow.view.shows_holders() {
             self.walk().await?; // what is said about a process must be true now
         }
-        self.source.stop(&mut self.facts)?;
-        self.apply();
+        let flow = &mut self.flow;
+        self.source.stop(&mut |fact| flow.apply(fact))?;
         self.now_ns = clock::monotonic_ns();
-        self.give(|tracker, out| tracker.finish(out));
+        flow.give(|tracker, out| tracker.finish(out));
         let (view, mut moment, output) = self.parts()?;
         view.finish(&mut moment, output);
         if self.settings.summary {
             let summary = self.summary()?;
-            self.output.line(|line| summary.json_line(line));
+            self.flow.output.line(|line| summary.json_line(line));
         }
-        write_out(&mut self.output, end, &mut self.signals).await?;
+        write_out(&mut self.flow.output, end, &mut self.signals).await?;
         eprintln!("tcpstate: {}", self.summary()?);
         Ok(())
     }
@@ -344,19 +296,19 @@ impl<'a> Session<'a> {
     /// What was lost so far, wherever it was.
     fn lost(&mut self) -> anyhow::Result<Lost> {
         Ok(Lost {
-            table_full: self.tracker.table_full(),
-            missed_start: self.tracker.missed_start(),
-            writer_slow: self.output.dropped() + self.view.dropped(),
+            table_full: self.flow.tracker.table_full(),
+            missed_start: self.flow.tracker.missed_start(),
+            writer_slow: self.flow.output.dropped() + self.flow.view.dropped(),
             ..self.source.lost()?
         })
     }
 
     fn summary(&mut self) -> anyhow::Result<Summary> {
         Ok(Summary {
-            tally: self.tally.clone(),
+            tally: self.flow.tally.clone(),
             counted: Some(self.source.counted()?),
             lost: self.lost()?,
-            tracked: self.tracker.tracked(),
+            tracked: self.flow.tracker.tracked(),
             cpu_seconds: crate::summary::cpu_seconds(),
             bpf_seconds: self.source.program_runs()?.map(|programs| {
                 let total: Duration = programs.iter().map(|program| program.time).sum();

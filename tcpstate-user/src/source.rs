@@ -6,14 +6,17 @@ use crate::fact::Fact;
 
 /// A source of facts in order of time.
 pub trait Source {
-    /// Appends the facts that are complete up to now, in order of their time, and returns the time (monotonic, ns)
-    /// up to which nothing is missing any more.
+    /// Fetches what has been stated up to now.
     ///
     /// # Errors
     /// Whatever makes the source unusable from now on.
-    fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64>;
+    fn fetch(&mut self) -> anyhow::Result<()>;
 
-    /// Facts that found no room on their way so far; cheap enough to ask at every drain.
+    /// Gives those of the fetched facts that are complete, in order of their time, and returns the time (monotonic, ns)
+    /// up to which nothing is missing any more.
+    fn drain(&mut self, give: &mut dyn FnMut(&Fact)) -> u64;
+
+    /// Facts that found no room on their way so far; cheap enough to ask between every fetch and its drain.
     ///
     /// # Errors
     /// The source's own counters cannot be read.

@@ -214,6 +214,7 @@ impl Tracker {
                 old,
                 new,
                 error,
+                stillborn,
                 details,
             } => self.transition(
                 fact,
@@ -221,6 +222,7 @@ impl Tracker {
                     old,
                     new,
                     error,
+                    stillborn,
                     details,
                 },
                 out,

@@ -82,7 +82,6 @@ pub fn fact(number: u32, time_ns: u64, old: TcpState, new: TcpState) -> Fact {
             owner: Some(owner()),
             cgroup: Some(4_242),
             bytes: None,
-            stillborn: false,
         }),
         (_, Close) => Some(Details {
             bytes: Some(Bytes {
@@ -103,6 +102,7 @@ pub fn fact(number: u32, time_ns: u64, old: TcpState, new: TcpState) -> Fact {
             old,
             new,
             error: 0,
+            stillborn: false,
             details,
         },
     }

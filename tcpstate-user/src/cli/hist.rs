@@ -71,7 +71,7 @@ impl Args {
         };
         let hdr = self.hdr.as_deref().map(HdrLog::create).transpose()?;
         let owners = match self.by {
-            By::Pid | By::Comm => Owners::Events,
+            By::Pid | By::Comm | By::Cgroup => Owners::Events,
             _ => Owners::Walks,
         };
         let source = self.source.open_with(owners, verbose)?;

@@ -3,8 +3,9 @@ use proptest::{array::uniform16, collection::vec, option, prelude::*, sample::se
 
 use super::*;
 
-/// Length of the short and of the long record: the ABI's byte map, which these tests spell out again.
+/// Lengths of the records: the ABI's byte map, which these tests spell out again.
 const SHORT: usize = 64;
+const MINI: usize = 80;
 const LONG: usize = 120;
 /// The tests' kernel has 250 jiffies a second.
 const TICK_NS: u32 = 4_000_000;
@@ -55,9 +56,10 @@ impl Fields {
         bytes.extend(self.error.to_ne_bytes());
         bytes.extend(self.cpu.to_ne_bytes());
         assert_eq!(bytes.len(), SHORT);
-        bytes.extend(self.cookie.to_ne_bytes());
         bytes.extend(self.related.to_ne_bytes());
         bytes.extend(self.value.to_ne_bytes());
+        assert_eq!(bytes.len(), MINI);
+        bytes.extend(self.cookie.to_ne_bytes());
         bytes.extend(self.cgroup.to_ne_bytes());
         bytes.extend(self.tgid.to_ne_bytes());
         bytes.extend(self.uid.to_ne_bytes());
@@ -147,6 +149,7 @@ fn fields(kinds: &'static [u8]) -> impl Strategy<Value = Fields> {
 /// Kinds that are complete in the short record.
 const SHORT_KINDS: &[u8] = &[
     kind::TRANSITION,
+    kind::STILLBORN,
     kind::TIMEWAIT_CREATED,
     kind::TIMEWAIT_REARMED,
     kind::TIMEWAIT_ENDED,
@@ -154,17 +157,13 @@ const SHORT_KINDS: &[u8] = &[
     kind::TIMEWAIT_SEGMENT,
     kind::REQUEST_ENDED,
 ];
-/// Kinds that need the long one.
+/// Kinds that need the long one; those of [`TIMER_KINDS`] the one between.
 const LONG_KINDS: &[u8] = &[
     kind::DETAILED,
-    kind::STILLBORN,
     kind::SOCKET,
     kind::TIMEWAIT,
     kind::REQUEST,
     kind::REQUEST_ADDED,
-    kind::TIMER_START,
-    kind::TIMER_CANCEL,
-    kind::TIMER_EXPIRE,
     kind::USED,
     kind::HELD,
 ];
@@ -211,14 +210,14 @@ proptest! {
 
     #[test]
     fn a_transition(fields in fields(&[kind::TRANSITION, kind::DETAILED, kind::STILLBORN])) {
-        let FactKind::Transition { old, new, error, details } = fields.decode().unwrap().kind else {
+        let FactKind::Transition { old, new, error, stillborn, details } = fields.decode().unwrap().kind else {
             return Err(TestCaseError::fail("another kind"));
         };
         prop_assert_eq!((old, new, error), (state_of(fields.old), state_of(fields.new), fields.error));
-        prop_assert_eq!(details.is_some(), fields.kind != kind::TRANSITION);
+        prop_assert_eq!(stillborn, fields.kind == kind::STILLBORN);
+        prop_assert_eq!(details.is_some(), fields.kind == kind::DETAILED);
         if let Some(details) = details {
             prop_assert_eq!(details.cookie, fields.cookie);
-            prop_assert_eq!(details.stillborn, fields.kind == kind::STILLBORN);
             let source = match (fields.old, fields.new) {
                 (_, 10) => OwnerSource::Listen,
                 (7, _) => OwnerSource::Connect,
@@ -310,12 +309,16 @@ proptest! {
 
     /// Every record cut anywhere is said to be too short, and none is read beyond its end.
     #[test]
-    fn a_truncated_record(short in fields(SHORT_KINDS), long in fields(LONG_KINDS), length in 0..LONG) {
-        let whole = short.bytes();
-        let cut = decode(&whole[..length], TICK_NS);
-        prop_assert_eq!(cut == Err(DecodeError::Short(length)), length < SHORT);
-        let cut = decode(&long.bytes()[..length], TICK_NS);
-        prop_assert_eq!(cut, Err(DecodeError::Short(length)));
+    fn a_truncated_record(
+        short in fields(SHORT_KINDS),
+        timer in fields(TIMER_KINDS),
+        long in fields(LONG_KINDS),
+        length in 0..LONG,
+    ) {
+        for (whole, needed) in [(short, SHORT), (timer, MINI), (long, LONG)] {
+            let cut = decode(&whole.bytes()[..length], TICK_NS);
+            prop_assert_eq!(cut == Err(DecodeError::Short(length)), length < needed);
+        }
     }
 
     #[test]
@@ -325,7 +328,7 @@ proptest! {
             prop_assert_eq!(fields.decode(), Err(DecodeError::State(number)));
             fields.new = 1;
         }
-        if !SHORT_KINDS.contains(&number) && !LONG_KINDS.contains(&number) {
+        if ![SHORT_KINDS, TIMER_KINDS, LONG_KINDS].concat().contains(&number) {
             fields.kind = number;
             prop_assert_eq!(fields.decode(), Err(DecodeError::Kind(number)));
             fields.kind = kind::TRANSITION;

@@ -22,7 +22,7 @@ use nix::{
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
 };
 
-use tcpstate_ebpf::Filter;
+use tcpstate_ebpf::{Filter, Want};
 
 pub use self::{
     counters::Counted,
@@ -54,11 +54,11 @@ pub struct Config {
 /// How the owners of sockets are learned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Owners {
-    /// Only the tasks that connect or listen, which cost nothing.
+    /// Not at all.
     None,
-    /// By walks over the open files as well: at the start, at the end, and whenever counts are reconciled.
+    /// As sockets connect or listen, and by walks over the open files: at the start, at the end, and whenever counts are reconciled.
     Walks,
-    /// As sockets are accepted, used and shut down as well; with the payload that they carried.
+    /// As sockets are accepted, used and shut down as well; with cookies, cgroups and the payload that they carried.
     Events,
 }
 
@@ -113,7 +113,11 @@ impl KernelSource {
         let offsets = fields::offsets(&types)?;
         let has_cookie = u8::from(fields::has_function(&types, "bpf_get_socket_ptr_cookie"));
         let filtered = u8::from(config.filter != Filter::default());
-        let want_details = u8::from(config.owners == Owners::Events);
+        let want = match config.owners {
+            Owners::None => Want::States,
+            Owners::Walks => Want::Openers,
+            Owners::Events => Want::Everything,
+        } as u8;
         let (handlers, watchable) = match symbols::handlers() {
             Ok(handlers) => (handlers, Ok(())),
             Err(error) => (Handlers::default(), Err(error)),
@@ -134,7 +138,7 @@ impl KernelSource {
             .override_global(aya_log::LEVEL, &log_level, false)
             .override_global("HAS_COOKIE", &has_cookie, true)
             .override_global("FILTERED", &filtered, true)
-            .override_global("WANT_DETAILS", &want_details, true)
+            .override_global("WANT", &want, true)
             .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
             .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
         for (symbol, offset) in &offsets {
@@ -248,12 +252,12 @@ impl KernelSource {
     ///
     /// # Errors
     /// A record that is none of ours.
-    pub fn stop(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
+    pub fn stop(&mut self, give: &mut dyn FnMut(&Fact)) -> anyhow::Result<()> {
         self.link = None;
         self.plan.detach();
         let timers = &mut self.timers;
-        self.rings.finish(|fact| timers.apply(fact, facts))?;
-        timers.settle(u64::MAX, facts);
+        self.rings.finish(|fact| timers.apply(fact, give))?;
+        timers.settle(u64::MAX, give);
         Ok(())
     }
 
@@ -293,14 +297,18 @@ impl KernelSource {
 }
 
 impl Source for KernelSource {
-    fn drain(&mut self, facts: &mut Vec<Fact>) -> anyhow::Result<u64> {
+    fn fetch(&mut self) -> anyhow::Result<()> {
         if let Some(logs) = &mut self.logs {
             logs.flush();
         }
+        self.rings.fetch()
+    }
+
+    fn drain(&mut self, give: &mut dyn FnMut(&Fact)) -> u64 {
         let timers = &mut self.timers;
-        let now_ns = self.rings.drain(|fact| timers.apply(fact, facts))?;
-        timers.settle(now_ns, facts);
-        Ok(now_ns)
+        let now_ns = self.rings.drain(|fact| timers.apply(fact, give));
+        timers.settle(now_ns, give);
+        now_ns
     }
 
     fn facts_lost(&mut self) -> anyhow::Result<u64> {

@@ -11,6 +11,7 @@ pub(super) struct Step {
     pub(super) old: TcpState,
     pub(super) new: TcpState,
     pub(super) error: u16,
+    pub(super) stillborn: bool,
     pub(super) details: Option<Details>,
 }
 
@@ -48,7 +49,7 @@ impl Tracker {
         let known = self
             .known(fact)
             .filter(|known| known.tuple.is_some() || old == TcpState::SynRecv);
-        if step.details.is_some_and(|details| details.stillborn) && !self.config.raw {
+        if step.stillborn && !self.config.raw {
             if let Some(child) = known {
                 self.owners.forget(&child);
             }

@@ -48,6 +48,7 @@ mod tests {
             old,
             new: TcpState::Close,
             error,
+            stillborn: false,
             details: None,
         };
         let handover = substate.map(|substate| Handover {

@@ -114,15 +114,20 @@ impl Rings {
         self.merge.let_go();
     }
 
-    /// Gives every fact that is complete up to now; returns the time up to which nothing is missing.
-    pub(super) fn drain(&mut self, give: impl FnMut(&Fact)) -> anyhow::Result<u64> {
+    /// Reads what the rings hold.
+    pub(super) fn fetch(&mut self) -> anyhow::Result<()> {
         for (index, ring) in self.rings.iter_mut().enumerate() {
             let now_ns = clock::monotonic_ns();
             if ring.read(&mut self.merge, self.tick_ns)? {
                 self.merge.complete(index, now_ns);
             }
         }
-        Ok(self.merge.release(give))
+        Ok(())
+    }
+
+    /// Gives every fact that is complete; returns the time up to which nothing is missing.
+    pub(super) fn drain(&mut self, give: impl FnMut(&Fact)) -> u64 {
+        self.merge.release(give)
     }
 
     /// Gives everything: the programs are detached. A program that was still running on another CPU has at most

@@ -38,21 +38,28 @@ pub(super) struct Timers {
     timewaits: HashMap<u64, Open>,
     /// Of request sockets; one for every connection accepted in the last milliseconds.
     requests: HashMap<u64, Open>,
-    /// The last fact of each CPU was the cancel of this timer.
-    cancelled: HashMap<u16, u64>,
-    /// The last transition of each CPU was a connection to this peer that has no local port yet.
-    connecting: HashMap<u16, (u32, IpAddr, u16)>,
+    /// By CPU.
+    last: Vec<Last>,
+}
+
+/// What the last facts of a CPU were, as far as it matters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    /// The last fact was the cancel of this timer.
+    cancelled: Option<u64>,
+    /// The last transition was a connection to this peer that has no local port yet.
+    connecting: Option<(u32, IpAddr, u16)>,
 }
 
 impl Timers {
     /// Takes one fact and gives what it means to `out`; facts that are not about timers pass through.
-    pub(super) fn apply(&mut self, fact: &Fact, out: &mut Vec<Fact>) {
-        let cancelled = self.cancelled.remove(&fact.cpu);
+    pub(super) fn apply(&mut self, fact: &Fact, out: &mut dyn FnMut(&Fact)) {
+        let cancelled = self.last(fact).cancelled.take();
         match fact.kind {
             FactKind::Timer(timer) => match timer.event {
                 TimerEvent::Start => self.start(*fact, timer, cancelled == Some(fact.object), out),
                 TimerEvent::Cancel => {
-                    self.cancelled.insert(fact.cpu, fact.object);
+                    self.last(fact).cancelled = Some(fact.object);
                     let cause = self.cancel_cause(fact, timer);
                     self.open(timer).insert(
                         fact.object,
@@ -70,41 +77,43 @@ impl Timers {
                     open.cause = Cause::Reset;
                 }
                 let kind = FactKind::TimewaitSubstate { substate };
-                out.push(Fact { kind, ..*fact });
+                out(&Fact { kind, ..*fact });
             }
-            FactKind::Transition {
-                old: TcpState::Close,
-                new: TcpState::SynSent,
-                ..
-            } => {
-                self.connecting
-                    .insert(fact.cpu, peer(fact.netns, &fact.tuple));
-                out.push(*fact);
+            FactKind::Transition { old, new, .. } => {
+                let connects = old == TcpState::Close && new == TcpState::SynSent;
+                self.last(fact).connecting = connects.then(|| peer(fact.netns, &fact.tuple));
+                out(fact);
             }
-            FactKind::Transition { .. } => {
-                self.connecting.remove(&fact.cpu);
-                out.push(*fact);
-            }
-            _ => out.push(*fact),
+            _ => out(fact),
         }
     }
 
+    /// What the last facts of the fact's CPU were.
+    fn last(&mut self, fact: &Fact) -> &mut Last {
+        let cpu = usize::from(fact.cpu);
+        if cpu >= self.last.len() {
+            self.last.resize(cpu + 1, Last::default());
+        }
+        &mut self.last[cpu]
+    }
+
     /// Settles what has been open for long enough at `now_ns`, and gives it to `out` with its own time.
-    pub(super) fn settle(&mut self, now_ns: u64, out: &mut Vec<Fact>) {
-        let first = out.len();
+    pub(super) fn settle(&mut self, now_ns: u64, out: &mut dyn FnMut(&Fact)) {
+        let mut settled: Vec<Fact> = Vec::new();
         for open in [&mut self.timewaits, &mut self.requests] {
             open.retain(|_, open| {
                 let waits = open.fact.time_ns.saturating_add(open.patience_ns()) > now_ns;
                 if !waits {
-                    out.push(open.end());
+                    settled.push(open.end());
                 }
                 waits
             });
         }
-        out[first..].sort_by_key(|fact| fact.time_ns);
+        settled.sort_by_key(|fact| fact.time_ns);
+        settled.iter().for_each(out);
     }
 
-    fn start(&mut self, fact: Fact, timer: TimerFact, moved: bool, out: &mut Vec<Fact>) {
+    fn start(&mut self, fact: Fact, timer: TimerFact, moved: bool, out: &mut dyn FnMut(&Fact)) {
         if let Some(open) = self.open(timer).remove(&fact.object) {
             let goes_on = moved || open.is_retried_by(&fact);
             if goes_on {
@@ -112,11 +121,11 @@ impl Timers {
                     let kind = FactKind::TimewaitSubstate {
                         substate: timer.substate,
                     };
-                    out.push(Fact { kind, ..fact });
+                    out(&Fact { kind, ..fact });
                 }
                 return;
             }
-            out.push(open.end()); // it ended, and its memory is used again
+            out(&open.end()); // it ended, and its memory is used again
         }
         if timer.mini == TcpState::SynRecv {
             self.replaced_by(&fact);
@@ -124,16 +133,16 @@ impl Timers {
                 cookie: 0,
                 listener: timer.listener,
             };
-            out.push(Fact { kind, ..fact });
+            out(&Fact { kind, ..fact });
         } else {
             let kind = FactKind::TimewaitCreated {
                 substate: timer.substate,
             };
-            out.push(Fact { kind, ..fact });
+            out(&Fact { kind, ..fact });
         }
     }
 
-    fn expire(&mut self, fact: Fact, timer: TimerFact, out: &mut Vec<Fact>) {
+    fn expire(&mut self, fact: Fact, timer: TimerFact, out: &mut dyn FnMut(&Fact)) {
         let open = Open {
             fact,
             timer,
@@ -141,7 +150,7 @@ impl Timers {
         };
         if timer.mini == TcpState::TimeWait {
             self.timewaits.remove(&fact.object);
-            out.push(open.end());
+            out(&open.end());
         } else {
             self.requests.insert(fact.object, open);
         }
@@ -155,8 +164,8 @@ impl Timers {
     }
 
     /// Why a timer is taken off, as far as is known at that moment.
-    fn cancel_cause(&self, fact: &Fact, timer: TimerFact) -> Cause {
-        let connects = self.connecting.get(&fact.cpu) == Some(&peer(fact.netns, &fact.tuple));
+    fn cancel_cause(&mut self, fact: &Fact, timer: TimerFact) -> Cause {
+        let connects = self.last(fact).connecting == Some(peer(fact.netns, &fact.tuple));
         match timer.mini {
             _ if timer.by_worker => Cause::NetnsGone,
             TcpState::TimeWait if connects => Cause::Reused,

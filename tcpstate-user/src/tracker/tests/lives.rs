@@ -248,6 +248,7 @@ impl Life {
                 old,
                 new,
                 error: 0,
+                stillborn: false,
                 details: says_more.then_some(Details {
                     cookie: self.cookie,
                     owner: None,

@@ -102,8 +102,8 @@ fn any_fact() -> impl Strategy<Value = Fact> {
         })
     });
     let kind = prop_oneof![
-        6 => (state(), state(), select(&[0, 104, 111]), details)
-            .prop_map(|(old, new, error, details)| FactKind::Transition { old, new, error, details }),
+        6 => (state(), state(), select(&[0, 104, 111]), proptest::bool::weighted(0.1), details)
+            .prop_map(|(old, new, error, stillborn, details)| FactKind::Transition { old, new, error, stillborn, details }),
         1 => (state(), 0..3_u64).prop_map(|(state, cookie)| FactKind::Exists { state, cookie, since_ns: None, cgroup: None }),
         1 => substate().prop_map(|substate| FactKind::TimewaitCreated { substate }),
         1 => substate().prop_map(|substate| FactKind::TimewaitSubstate { substate }),

@@ -66,6 +66,7 @@ impl Teller {
             old: states.0,
             new: states.1,
             error: 0,
+            stillborn: false,
             details: Some(details),
         };
         self.tell(object, tuple, kind);

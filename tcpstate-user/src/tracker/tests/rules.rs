@@ -70,6 +70,7 @@ fn failing(time: u64, object: u64, old: TcpState, new: TcpState, error: u16) -> 
             old,
             new,
             error,
+            stillborn: false,
             details,
         },
     )

@@ -9,16 +9,21 @@ use crate::tcp::Tuple;
 
 /// A record of a fact about a socket with this tuple, as far as the filter looks at it.
 pub(crate) fn record(netns: u32, tuple: &Tuple) -> Record {
-    let bytes = |address: IpAddr| match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    let words = |address: IpAddr| match address {
+        IpAddr::V4(v4) => [u32::from_ne_bytes(v4.octets()), 0, 0, 0],
+        IpAddr::V6(v6) => {
+            let octets = v6.octets();
+            [0, 4, 8, 12].map(|place| {
+                let [a, b, c, d, ..] = octets[place..] else {
+                    unreachable!("four octets a word");
+                };
+                u32::from_ne_bytes([a, b, c, d])
+            })
         }
-        IpAddr::V6(v6) => v6.octets(),
     };
     Record {
-        laddr: bytes(tuple.laddr),
-        raddr: bytes(tuple.raddr),
+        laddr: words(tuple.laddr),
+        raddr: words(tuple.raddr),
         netns,
         lport: tuple.lport.unwrap_or(0),
         rport: tuple.rport,

@@ -57,9 +57,9 @@ fn meaning(facts: &[Fact]) -> Vec<(u64, FactKind)> {
     let mut timers = Timers::default();
     let mut out = Vec::new();
     for fact in facts {
-        timers.apply(fact, &mut out);
+        timers.apply(fact, &mut |fact| out.push(*fact));
     }
-    timers.settle(u64::MAX, &mut out);
+    timers.settle(u64::MAX, &mut |fact| out.push(*fact));
     out.into_iter()
         .map(|fact| (fact.time_ns, fact.kind))
         .collect()
@@ -134,6 +134,7 @@ fn a_lone_cancel_is_an_end_and_its_cause_is_what_surrounds_it() {
             old: TcpState::Close,
             new: TcpState::SynSent,
             error: 0,
+            stillborn: false,
             details: None,
         },
     );
@@ -206,10 +207,10 @@ fn an_accepted_or_dropped_request_ends_when_its_timer_is_cancelled() {
 fn nothing_is_settled_before_its_time() {
     let mut timers = Timers::default();
     let mut out = Vec::new();
-    timers.apply(&timer(START, REQUEST, TimerEvent::Cancel), &mut out);
-    timers.settle(START + SETTLE_NS - 1, &mut out);
+    timers.apply(&timer(START, REQUEST, TimerEvent::Cancel), &mut |fact| out.push(*fact));
+    timers.settle(START + SETTLE_NS - 1, &mut |fact| out.push(*fact));
     assert_eq!(out, []);
-    timers.settle(START + SETTLE_NS, &mut out);
+    timers.settle(START + SETTLE_NS, &mut |fact| out.push(*fact));
     assert_eq!(out.len(), 1);
 }
 
@@ -225,11 +226,11 @@ fn a_retry_may_come_late_and_another_request_in_the_same_memory_is_another() {
         (again.tuple, again.cpu) = (tuple, cpu);
         let mut timers = Timers::default();
         let mut out = Vec::new();
-        timers.apply(&timer(START, REQUEST, TimerEvent::Expire), &mut out);
-        timers.settle(later, &mut out);
+        timers.apply(&timer(START, REQUEST, TimerEvent::Expire), &mut |fact| out.push(*fact));
+        timers.settle(later, &mut |fact| out.push(*fact));
         assert_eq!(out, [], "it is too early to say");
-        timers.apply(&again, &mut out);
-        timers.settle(u64::MAX, &mut out);
+        timers.apply(&again, &mut |fact| out.push(*fact));
+        timers.settle(u64::MAX, &mut |fact| out.push(*fact));
         let told: Vec<_> = out.iter().map(|fact| (fact.time_ns, fact.kind)).collect();
         let timeout = FactKind::RequestEnded {
             cause: Cause::Timer,
@@ -248,10 +249,10 @@ fn an_expiry_that_comes_late_is_one_end() {
     let late = START + 50 * MS;
     let mut timers = Timers::default();
     let mut out = Vec::new();
-    timers.apply(&due, &mut out);
-    timers.settle(late, &mut out);
+    timers.apply(&due, &mut |fact| out.push(*fact));
+    timers.settle(late, &mut |fact| out.push(*fact));
     assert_eq!(out, []);
-    timers.apply(&timer(late, TW, TimerEvent::Expire), &mut out);
-    timers.settle(u64::MAX, &mut out);
+    timers.apply(&timer(late, TW, TimerEvent::Expire), &mut |fact| out.push(*fact));
+    timers.settle(u64::MAX, &mut |fact| out.push(*fact));
     assert_eq!(out.len(), 1, "{out:?}");
 }

@@ -39,6 +39,7 @@ fn a_client_keeps_its_owner() {
         old: Close,
         new: SynSent,
         error: 0,
+        stillborn: false,
         details: Some(Details {
             cookie: 7,
             owner: Some(owner),

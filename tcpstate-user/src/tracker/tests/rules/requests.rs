@@ -57,11 +57,8 @@ fn a_half_open_connection_whose_listener_has_closed() {
 #[test]
 fn a_stillborn_child_that_ends_late_is_nothing() {
     let mut thrown_away = change(9, SOCKET + 10, SynRecv, Close);
-    if let FactKind::Transition { details, .. } = &mut thrown_away.kind {
-        *details = Some(Details {
-            stillborn: true,
-            ..Details::default()
-        });
+    if let FactKind::Transition { stillborn, .. } = &mut thrown_away.kind {
+        *stillborn = true;
     }
     let run = told(&[
         requested(0),

@@ -211,7 +211,6 @@ impl Scene {
             }),
             cgroup: Some(42),
             bytes: None,
-            stillborn: false,
         };
         let tuple = Tuple {
             laddr: ip(laddr),
@@ -234,6 +233,7 @@ impl Scene {
                 old,
                 new,
                 error: 0,
+                stillborn: false,
                 details,
             };
             let fact = self.fact(begin_ns + after_ns, kind, tuple);
