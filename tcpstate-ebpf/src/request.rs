@@ -67,10 +67,8 @@ pub fn ended(request: *const Sock) {
     let Some(room) = ring::reserve::<Record>(counters) else {
         return;
     };
-    room.fill(counters, ring::record::<Typed>(
-            request,
-            kind::REQUEST_ENDED,
-            cause,
-            0,
-        ));
+    room.fill(
+        counters,
+        ring::record::<Typed>(request, kind::REQUEST_ENDED, cause, 0),
+    );
 }

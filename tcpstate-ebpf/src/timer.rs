@@ -68,10 +68,8 @@ pub fn segment_freed(skb: *const Sock, sk: *const Sock) {
     let Some(room) = ring::reserve::<Record>(counters) else {
         return;
     };
-    room.fill(counters, ring::record::<Typed>(
-            sk,
-            kind::TIMEWAIT_SEGMENT,
-            reset,
-            substate,
-        ));
+    room.fill(
+        counters,
+        ring::record::<Typed>(sk, kind::TIMEWAIT_SEGMENT, reset, substate),
+    );
 }

@@ -79,7 +79,10 @@ pub fn overflow(sk: *const Sock) {
     let Some(room) = ring::reserve::<Record>(counters) else {
         return;
     };
-    room.fill(counters, ring::record::<Typed>(sk, kind::TIMEWAIT_OVERFLOW, 0, 0));
+    room.fill(
+        counters,
+        ring::record::<Typed>(sk, kind::TIMEWAIT_OVERFLOW, 0, 0),
+    );
 }
 
 #[inline(always)]
@@ -93,10 +96,8 @@ fn emit<A: Access>(tw: *const Sock, kind: u8, old: u8) {
     let Some(room) = ring::reserve::<Record>(counters) else {
         return;
     };
-    room.fill(counters, ring::record::<Typed>(
-            tw,
-            kind,
-            old,
-            Sock::substate::<A>(tw),
-        ));
+    room.fill(
+        counters,
+        ring::record::<Typed>(tw, kind, old, Sock::substate::<A>(tw)),
+    );
 }

@@ -1,7 +1,9 @@
 //! Bytes of a ring buffer or an iterator → [`Fact`]. Takes any bytes and never panics.
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use tcpstate_ebpf::{COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, FullRecord, MiniRecord, Record, cause, kind, mini};
+use tcpstate_ebpf::{
+    COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, FullRecord, MiniRecord, Record, cause, kind, mini,
+};
 
 use crate::{
     fact::{Cause, Details, Fact, FactKind, TimerEvent, TimerFact},

@@ -5,6 +5,7 @@ pub mod hdr;
 pub mod journal;
 pub mod json;
 pub mod output;
+pub(crate) mod piece;
 pub mod text;
 mod time;
 

@@ -17,7 +17,7 @@ use hashbrown::HashMap;
 
 use self::{
     full::Step,
-    mini::Minis,
+    mini::{HalfOpen, Minis},
     owners::Owners,
     replay::Replay,
     walk::{Met, Walk},
@@ -441,17 +441,17 @@ impl Tracker {
         if connection.is_admitted() {
             self.counts[connection.state.index()] += 1;
         }
-        let half_open = (connection.state == TcpState::SynRecv).then_some(*connection);
+        let half_open = (connection.state == TcpState::SynRecv).then(|| HalfOpen::of(&connection));
         if let Some(replaced) = self.connections.insert(object, connection) {
             // Its end was lost.
             self.counts[replaced.state.index()] -= u64::from(replaced.is_admitted());
             self.owners.forget(&replaced);
             if replaced.state == TcpState::SynRecv {
-                self.minis.forget_request(object, &replaced);
+                self.minis.forget_request(object, HalfOpen::of(&replaced));
             }
         }
         if let Some(half_open) = half_open {
-            self.minis.index_request(object, &half_open);
+            self.minis.index_request(object, half_open);
         }
     }
 
@@ -486,7 +486,7 @@ impl Tracker {
             self.counts[connection.state.index()] -= 1;
         }
         if connection.state == TcpState::SynRecv {
-            self.minis.forget_request(object, &connection);
+            self.minis.forget_request(object, HalfOpen::of(&connection));
         }
         Some(connection)
     }

@@ -1,9 +1,9 @@
 //! One JSON object a line; the fields of `docs/output.md`, `null` where a value is not known.
-use std::{fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 use serde::{Serialize, Serializer};
 
-use super::{Format, WallClock};
+use super::{Format, WallClock, piece};
 use crate::tcp::Transition;
 
 /// Version of the schema, in every object.
@@ -11,12 +11,12 @@ pub const SCHEMA: u32 = 1;
 
 /// A transition as it stands in JSON, in the order of its fields.
 #[derive(Debug, Serialize)]
-pub struct Line<'a> {
+struct Line<'a> {
     v: u32,
-    time: Shown<Rfc3339<'a>>,
+    time: Ascii<'a>,
     mono_ns: u64,
-    id: Shown<crate::tcp::ConnectionId>,
-    skaddr: Option<Shown<Address>>,
+    id: Ascii<'a>,
+    skaddr: Option<Ascii<'a>>,
     family: Option<&'static str>,
     netns: u32,
     laddr: Option<IpAddr>,
@@ -31,25 +31,50 @@ pub struct Line<'a> {
     role: Option<&'static str>,
     pid: Option<u32>,
     uid: Option<u32>,
-    comm: Option<String>,
+    comm: Option<Cow<'a, str>>,
     owner_source: Option<&'static str>,
     cgroup: Option<u64>,
     container: Option<Shown<crate::tcp::ContainerId>>,
     seq: u64,
 }
 
+/// Pieces of text that a line is made with, kept for the next one.
+#[derive(Debug, Default)]
+struct Scratch {
+    time: Vec<u8>,
+    id: Vec<u8>,
+    skaddr: Vec<u8>,
+}
+
+impl Scratch {
+    /// Writes the pieces of a transition at this time.
+    fn fill(&mut self, (second, nanos): (&str, u32), transition: &Transition) {
+        let Self { time, id, skaddr } = self;
+        for piece in [&mut *time, &mut *id, &mut *skaddr] {
+            piece.clear();
+        }
+        time.extend_from_slice(second.as_bytes());
+        time.push(b'.');
+        piece::digits::<9>(time, nanos);
+        time.push(b'Z');
+        piece::hex(id, transition.id.cookie, 1);
+        id.push(b'.');
+        piece::number(id, transition.id.serial);
+        piece::hex(skaddr, transition.skaddr, 16);
+    }
+}
+
 impl<'a> Line<'a> {
     /// The `seq`th transition of a run.
-    pub fn new(clock: &'a mut WallClock, seq: u64, transition: &Transition) -> Self {
-        let (second, nanos) = clock.rfc3339(transition.mono_ns);
+    fn new(scratch: &'a Scratch, seq: u64, transition: &'a Transition) -> Self {
         let tuple = transition.tuple;
-        let owner = transition.owner;
+        let owner = transition.owner.as_ref();
         Self {
             v: SCHEMA,
-            time: Shown(Rfc3339 { second, nanos }),
+            time: Ascii(&scratch.time),
             mono_ns: transition.mono_ns,
-            id: Shown(transition.id),
-            skaddr: Address::of(transition).map(Shown),
+            id: Ascii(&scratch.id),
+            skaddr: Address::of(transition).map(|_| Ascii(&scratch.skaddr)),
             family: tuple.map(|tuple| tuple.family()),
             netns: transition.netns,
             laddr: tuple.map(|tuple| tuple.laddr),
@@ -64,12 +89,22 @@ impl<'a> Line<'a> {
             role: transition.role.map(crate::tcp::Role::name),
             pid: owner.map(|owner| owner.pid),
             uid: owner.map(|owner| owner.uid),
-            comm: owner.map(|owner| String::from_utf8_lossy(owner.comm.bytes()).into_owned()),
+            comm: owner.map(|owner| String::from_utf8_lossy(owner.comm.bytes())),
             owner_source: owner.map(|owner| owner.source.name()),
             cgroup: transition.cgroup,
             container: transition.container.map(Shown),
             seq,
         }
+    }
+}
+
+/// Serialized as the text that these bytes are.
+#[derive(Debug)]
+struct Ascii<'a>(&'a [u8]);
+
+impl Serialize for Ascii<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(str::from_utf8(self.0).unwrap_or_default())
     }
 }
 
@@ -120,13 +155,17 @@ impl fmt::Display for Rfc3339<'_> {
 #[derive(Debug)]
 pub struct Json {
     clock: WallClock,
+    scratch: Scratch,
 }
 
 impl Json {
     /// Lines with times of `clock`.
     #[must_use]
     pub fn new(clock: WallClock) -> Self {
-        Self { clock }
+        Self {
+            clock,
+            scratch: Scratch::default(),
+        }
     }
 }
 
@@ -134,7 +173,9 @@ impl Format for Json {
     fn header(&mut self, _line: &mut Vec<u8>) {}
 
     fn transition(&mut self, line: &mut Vec<u8>, seq: u64, transition: &Transition) {
-        let object = Line::new(&mut self.clock, seq, transition);
+        let time = self.clock.rfc3339(transition.mono_ns);
+        self.scratch.fill(time, transition);
+        let object = Line::new(&self.scratch, seq, transition);
         // Fails only if the writer does, and a vector does not.
         let _ = serde_json::to_writer(&mut *line, &object);
         line.push(b'\n');

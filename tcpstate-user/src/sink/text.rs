@@ -1,7 +1,7 @@
 //! Text lines with the columns of bcc's tcpstates, so that habits and scripts carry over.
 use std::io::Write as _;
 
-use super::{Format, WallClock, json::Address, printable};
+use super::{Format, WallClock, piece, printable};
 use crate::tcp::{ContainerId, Owner, Reason, Role, Transition, Tuple};
 
 /// The time columns a user can ask for.
@@ -20,6 +20,12 @@ pub struct Text {
     columns: Columns,
     extended: bool,
 }
+
+/// Widths of columns.
+const SKADDR: usize = 16;
+const PID: usize = 7;
+const PORT: usize = 5;
+const STATE: usize = 11;
 
 /// The columns that say whose a connection is, and where it goes.
 #[derive(Clone, Copy, Debug)]
@@ -49,29 +55,32 @@ impl Columns {
 
     /// Appends a connection's owner and ends.
     pub fn row(&self, line: &mut Vec<u8>, owner: Option<&Owner>, tuple: Option<&Tuple>) {
+        let unknown = |line: &mut Vec<u8>, widths: &[usize]| {
+            for width in widths {
+                piece::word(line, *width, "-");
+            }
+        };
         match owner {
             Some(owner) => {
+                piece::cell(line, PID, |line| piece::number(line, owner.pid));
                 let name = printable(owner.comm.bytes());
-                let _ = write!(line, "{:<7} {:<2$.2$} ", owner.pid, name, self.comm);
+                let end = name.char_indices().nth(self.comm);
+                let shown = &name[..end.map_or(name.len(), |(end, _)| end)];
+                piece::word(line, self.comm, shown);
             }
-            None => {
-                let _ = write!(line, "{:<7} {:<2$} ", "-", "-", self.comm);
-            }
+            None => unknown(line, &[PID, self.comm]),
         }
-        let a = self.address;
-        match tuple {
-            Some(tuple) => {
-                let _ = write!(line, "{:<a$} ", tuple.laddr);
-                match tuple.lport {
-                    Some(port) => drop(write!(line, "{port:<5} ")),
-                    None => drop(write!(line, "{:<5} ", "-")),
-                }
-                let _ = write!(line, "{:<a$} {:<5} ", tuple.raddr, tuple.rport);
-            }
-            None => {
-                let _ = write!(line, "{:<a$} {:<5} {:<a$} {:<5} ", "-", "-", "-", "-");
-            }
+        let Some(tuple) = tuple else {
+            unknown(line, &[self.address, PORT, self.address, PORT]);
+            return;
+        };
+        piece::cell(line, self.address, |line| piece::address(line, tuple.laddr));
+        match tuple.lport {
+            Some(port) => piece::cell(line, PORT, |line| piece::number(line, port)),
+            None => unknown(line, &[PORT]),
         }
+        piece::cell(line, self.address, |line| piece::address(line, tuple.raddr));
+        piece::cell(line, PORT, |line| piece::number(line, tuple.rport));
     }
 }
 
@@ -118,33 +127,30 @@ impl Format for Text {
             let seconds = (transition.mono_ns as f64 - start_ns as f64) / 1e9;
             let _ = write!(line, "{seconds:<11.6} ");
         }
-        let _ = match Address::of(transition) {
-            Some(address) => write!(line, "{address} "),
-            None => write!(line, "{:<16} ", "-"),
-        };
+        match transition.skaddr {
+            0 => piece::word(line, SKADDR, "-"), // from a recording without kernel addresses
+            address => piece::cell(line, SKADDR, |line| piece::hex(line, address, SKADDR)),
+        }
         let Transition { owner, tuple, .. } = transition;
         self.columns.row(line, owner.as_ref(), tuple.as_ref());
-        let _ = write!(line, "{:<11} -> {:<11} ", transition.from, transition.to);
-        let dwell = millis(transition.dwell_ns);
-        let _ = if self.extended {
-            writeln!(
+        piece::word(line, STATE, transition.from.name());
+        line.extend_from_slice(b"-> ");
+        piece::word(line, STATE, transition.to.name());
+        if self.extended {
+            piece::cell(line, 10, |line| piece::millis(line, transition.dwell_ns));
+            let _ = write!(
                 line,
-                "{dwell:<10} {:<10} {:<12} {:<8} {}",
+                "{:<10} {:<12} {:<8} {}",
                 transition.netns,
                 short(transition.container),
                 transition.role.map_or("-", Role::name),
                 transition.reason.map_or("-", Reason::name),
-            )
+            );
         } else {
-            writeln!(line, "{dwell}")
-        };
+            piece::millis(line, transition.dwell_ns);
+        }
+        line.push(b'\n');
     }
-}
-
-/// A time in ms with three decimals; `-` if it is not known.
-#[must_use]
-pub fn millis(ns: Option<u64>) -> String {
-    ns.map_or_else(|| "-".to_owned(), |ns| format!("{:.3}", ns as f64 / 1e6))
 }
 
 /// The first twelve digits of a container's id, as docker and podman show it; `-` without one.

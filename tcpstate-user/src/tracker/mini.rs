@@ -35,6 +35,25 @@ pub(super) struct Minis {
     ended: Vec<(Fact, Cause)>,
 }
 
+/// A connection in SYN_RECV, as far as it is indexed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum HalfOpen {
+    /// A request.
+    Request(Key),
+    /// A child, which is held back; its tuple may not be known.
+    Child(Option<Key>),
+}
+
+impl HalfOpen {
+    pub(super) fn of(connection: &Connection) -> Self {
+        let key = connection.tuple.map(|tuple| (connection.netns, tuple));
+        match (key, connection.held) {
+            (Some(key), None) => Self::Request(key),
+            (key, _) => Self::Child(key),
+        }
+    }
+}
+
 /// A timewait socket that takes over.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Handover {
@@ -44,25 +63,22 @@ pub(super) struct Handover {
 }
 
 impl Minis {
-    pub(super) fn index_request(&mut self, object: u64, connection: &Connection) {
-        // A child is no request: it is held back, and its tuple may not be known.
-        match (connection.tuple, connection.held) {
-            (Some(tuple), None) => {
-                self.requests.insert((connection.netns, tuple), object);
-            }
-            (Some(_), Some(_)) => {}
-            (None, _) => self.nameless += 1,
+    pub(super) fn index_request(&mut self, object: u64, half_open: HalfOpen) {
+        match half_open {
+            HalfOpen::Request(key) => drop(self.requests.insert(key, object)),
+            HalfOpen::Child(Some(_)) => {}
+            HalfOpen::Child(None) => self.nameless += 1,
         }
     }
 
-    pub(super) fn forget_request(&mut self, object: u64, connection: &Connection) {
-        if let Some(tuple) = connection.tuple {
-            let key = (connection.netns, tuple);
-            if self.requests.get(&key) == Some(&object) {
-                self.requests.remove(&key);
+    pub(super) fn forget_request(&mut self, object: u64, half_open: HalfOpen) {
+        match half_open {
+            HalfOpen::Request(key) | HalfOpen::Child(Some(key)) => {
+                if self.requests.get(&key) == Some(&object) {
+                    self.requests.remove(&key);
+                }
             }
-        } else {
-            self.nameless -= 1;
+            HalfOpen::Child(None) => self.nameless -= 1,
         }
     }
 

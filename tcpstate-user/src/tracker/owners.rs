@@ -59,7 +59,9 @@ impl Owners {
 
     /// What the walk has found out about the socket at this address is outdated.
     pub(super) fn outdate(&mut self, object: u64) {
-        self.others.remove(&object);
+        if !self.others.is_empty() {
+            self.others.remove(&object);
+        }
     }
 
     fn insert(&mut self, object: u64, listener: Listener) {

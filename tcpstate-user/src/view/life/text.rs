@@ -5,8 +5,8 @@ use super::Format;
 use crate::{
     life::{Closer, IN_ORDER, Life},
     sink::{
-        WallClock,
-        text::{Columns, millis, short},
+        WallClock, piece,
+        text::{Columns, short},
     },
     tcp::{Reason, Role},
 };
@@ -103,6 +103,12 @@ fn stays(line: &mut Vec<u8>, life: &Life) {
             comma = ",";
         }
     }
+}
+
+fn millis(ns: Option<u64>) -> String {
+    let mut text = Vec::new();
+    piece::millis(&mut text, ns);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
 /// Whole KiB, rounded down, as bcc's tcplife prints them.

@@ -207,7 +207,9 @@ fn an_accepted_or_dropped_request_ends_when_its_timer_is_cancelled() {
 fn nothing_is_settled_before_its_time() {
     let mut timers = Timers::default();
     let mut out = Vec::new();
-    timers.apply(&timer(START, REQUEST, TimerEvent::Cancel), &mut |fact| out.push(*fact));
+    timers.apply(&timer(START, REQUEST, TimerEvent::Cancel), &mut |fact| {
+        out.push(*fact)
+    });
     timers.settle(START + SETTLE_NS - 1, &mut |fact| out.push(*fact));
     assert_eq!(out, []);
     timers.settle(START + SETTLE_NS, &mut |fact| out.push(*fact));
@@ -226,7 +228,9 @@ fn a_retry_may_come_late_and_another_request_in_the_same_memory_is_another() {
         (again.tuple, again.cpu) = (tuple, cpu);
         let mut timers = Timers::default();
         let mut out = Vec::new();
-        timers.apply(&timer(START, REQUEST, TimerEvent::Expire), &mut |fact| out.push(*fact));
+        timers.apply(&timer(START, REQUEST, TimerEvent::Expire), &mut |fact| {
+            out.push(*fact)
+        });
         timers.settle(later, &mut |fact| out.push(*fact));
         assert_eq!(out, [], "it is too early to say");
         timers.apply(&again, &mut |fact| out.push(*fact));
@@ -252,7 +256,9 @@ fn an_expiry_that_comes_late_is_one_end() {
     timers.apply(&due, &mut |fact| out.push(*fact));
     timers.settle(late, &mut |fact| out.push(*fact));
     assert_eq!(out, []);
-    timers.apply(&timer(late, TW, TimerEvent::Expire), &mut |fact| out.push(*fact));
+    timers.apply(&timer(late, TW, TimerEvent::Expire), &mut |fact| {
+        out.push(*fact)
+    });
     timers.settle(u64::MAX, &mut |fact| out.push(*fact));
     assert_eq!(out.len(), 1, "{out:?}");
 }
