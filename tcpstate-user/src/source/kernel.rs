@@ -30,7 +30,7 @@ pub use self::{
     plan::{Plan, Probe, Tier},
     walk::{Walk, Walked},
 };
-use self::{counters::CounterMap, rings::Rings, symbols::Handlers, timers::Timers};
+use self::{counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers, timers::Timers};
 use super::{Lost, Source};
 use crate::{clock, fact::Fact, netns::Found};
 
@@ -95,6 +95,8 @@ pub struct KernelSource {
 const MAIN_PROGRAM: &str = "inet_sock_set_state";
 /// Name of the program that takes over where the main one is not run, because it is running already.
 const NESTED_PROGRAM: &str = "nested_set_state";
+/// The helper that gives the programs a socket's cookie.
+const COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// What fails where the kernel's types cannot be had.
 const READING_TYPES: &str = "reading the kernel's types";
 /// Name of the program that walks the socket tables.
@@ -109,9 +111,10 @@ impl KernelSource {
     /// The kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         let description = kernel_types()?;
-        let types = btf_rs::Btf::from_bytes(&description).context(READING_TYPES)?;
-        let offsets = fields::offsets(&types)?;
-        let has_cookie = u8::from(fields::has_function(&types, "bpf_get_socket_ptr_cookie"));
+        let functions = plan::functions().chain([COOKIE]);
+        let types =
+            Types::read(&description, functions, plan::tracepoints()).context(READING_TYPES)?;
+        let has_cookie = u8::from(types.has_function(COOKIE));
         let filtered = u8::from(config.filter != Filter::default());
         let want = match config.owners {
             Owners::None => Want::States,
@@ -141,7 +144,7 @@ impl KernelSource {
             .override_global("WANT", &want, true)
             .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
             .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
-        for (symbol, offset) in &offsets {
+        for (symbol, offset) in &types.offsets {
             loader.override_global(symbol, offset, true);
         }
         let mut ebpf = loader

@@ -9,39 +9,70 @@ pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 /// What the loader hands to the programs: the name of a read-only global and the offset it takes.
 pub type Offsets = Vec<(&'static str, u32)>;
 
-/// Reads the offset of every field the programs use.
-///
-/// # Errors
-/// A structure or field is missing, or is no whole number of bytes: the kernel is not one that tcpstate knows.
-pub fn offsets(btf: &Btf) -> anyhow::Result<Offsets> {
-    FIELDS
-        .iter()
-        .map(|field| {
-            let offset = offset(btf, field).with_context(|| {
+/// What is needed of the kernel's types: all of them take 40 MiB, which are gone when this has been read.
+pub struct Types {
+    /// Where the fields are that the programs use.
+    pub offsets: Offsets,
+    /// Those of the functions that were asked for that the kernel has, with the numbers of their parameters.
+    functions: Vec<(&'static str, usize)>,
+    /// Tracepoints, likewise.
+    tracepoints: Vec<&'static str>,
+}
+
+impl Types {
+    /// Reads the offset of every field the programs use, and looks for functions and tracepoints.
+    ///
+    /// # Errors
+    /// A structure or field is missing, or is no whole number of bytes: the kernel is not one that tcpstate knows.
+    pub fn read(
+        description: &[u8],
+        functions: impl Iterator<Item = &'static str>,
+        tracepoints: impl Iterator<Item = &'static str>,
+    ) -> anyhow::Result<Self> {
+        let btf = Btf::from_bytes(description)?;
+        let offsets = FIELDS.iter().map(|field| {
+            let offset = offset(&btf, field).with_context(|| {
                 format!("finding {}.{} in {BTF_PATH}", field.structure, field.path)
             })?;
             Ok((field.symbol, offset))
+        });
+        Ok(Self {
+            offsets: offsets.collect::<anyhow::Result<_>>()?,
+            functions: functions
+                .filter_map(|name| Some((name, parameters(&btf, name)?)))
+                .collect(),
+            tracepoints: tracepoints
+                .filter(|name| {
+                    btf.resolve_types_by_name(&format!("btf_trace_{name}"))
+                        .is_ok()
+                })
+                .collect(),
         })
-        .collect()
+    }
+
+    /// Whether the kernel has a function of this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.parameters(name).is_some()
+    }
+
+    /// The number of parameters of a kernel function; `None` if the kernel has none of this name.
+    #[must_use]
+    pub fn parameters(&self, name: &str) -> Option<usize> {
+        let mut functions = self.functions.iter();
+        functions
+            .find(|(known, _)| *known == name)
+            .map(|(_, parameters)| *parameters)
+    }
+
+    /// Whether the kernel has a tracepoint of this name.
+    #[must_use]
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.tracepoints.contains(&name)
+    }
 }
 
-/// Whether the kernel has a function of this name.
-#[must_use]
-pub fn has_function(btf: &Btf, name: &str) -> bool {
-    btf.resolve_types_by_name(name)
-        .is_ok_and(|types| types.iter().any(|ty| matches!(ty, Type::Func(_))))
-}
-
-/// Whether the kernel has a tracepoint of this name.
-#[must_use]
-pub fn has_tracepoint(btf: &Btf, name: &str) -> bool {
-    btf.resolve_types_by_name(&format!("btf_trace_{name}"))
-        .is_ok()
-}
-
-/// The number of parameters of a kernel function; `None` if the kernel has none of this name.
-#[must_use]
-pub fn parameters(btf: &Btf, name: &str) -> Option<usize> {
+fn parameters(btf: &Btf, name: &str) -> Option<usize> {
     let types = btf.resolve_types_by_name(name).ok()?;
     types.iter().find_map(|ty| {
         let Type::Func(function) = ty else {

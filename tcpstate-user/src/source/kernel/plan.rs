@@ -7,12 +7,8 @@ use aya::{
     Btf, Ebpf,
     programs::{BtfTracePoint, FEntry, FExit},
 };
-use btf_rs::Btf as Types;
 
-use super::{
-    fields::{has_function, has_tracepoint, parameters},
-    program,
-};
+use super::{fields::Types, program};
 
 /// How mini-sockets are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +175,9 @@ const TRACEPOINT: &[Spec] = &[
 /// The kernel function that returns an accepted socket.
 const ACCEPT: &str = "inet_csk_accept";
 
+/// The tracepoint of receiving system calls, from 6.3.
+const RECEIVE: &str = "sock_recv_length";
+
 /// Who owns accepted sockets, whatever the tier; by the number of arguments of [`ACCEPT`].
 const fn accepted(program: &'static str) -> Spec {
     Spec {
@@ -293,12 +292,12 @@ impl Plan {
     /// Attaches what tells the owners of accepted sockets; each stands for itself.
     pub(super) fn attach_owners(&mut self, ebpf: &mut Ebpf, btf: &Btf, types: &Types) {
         // The function has two arguments from 6.10, four before.
-        let program = match parameters(types, ACCEPT) {
+        let program = match types.parameters(ACCEPT) {
             Some(2) => "socket_accepted",
             _ => "socket_accepted_4",
         };
-        let received = if has_tracepoint(types, "sock_recv_length") {
-            received("socket_received", &["sock_recv_length"])
+        let received = if types.has_tracepoint(RECEIVE) {
+            received("socket_received", &[RECEIVE])
         } else {
             received("socket_copied", &["tcp_rcv_space_adjust"])
         };
@@ -369,9 +368,20 @@ impl Plan {
     }
 }
 
+/// The functions that the plan asks for.
+pub(super) fn functions() -> impl Iterator<Item = &'static str> {
+    let specs = FENTRY.iter().chain(TRACEPOINT);
+    specs.flat_map(|spec| spec.targets).copied().chain([ACCEPT])
+}
+
+/// The tracepoints that the plan asks for.
+pub(super) fn tracepoints() -> impl Iterator<Item = &'static str> {
+    [RECEIVE].into_iter()
+}
+
 /// What a probe attaches to: the first of its targets that the kernel has.
 fn target(types: &Types, spec: &Spec) -> &'static str {
-    let known = spec.targets.iter().find(|name| has_function(types, name));
+    let known = spec.targets.iter().find(|name| types.has_function(name));
     known.or(spec.targets.first()).copied().unwrap_or_default()
 }
 
