@@ -116,6 +116,7 @@ impl KernelSource {
             Types::read(&description, functions, plan::tracepoints()).context(READING_TYPES)?;
         let has_cookie = u8::from(types.has_function(COOKIE));
         let filtered = u8::from(config.filter != Filter::default());
+        let filter = filter::Bytes(config.filter);
         let want = match config.owners {
             Owners::None => Want::States,
             Owners::Walks => Want::Openers,
@@ -141,6 +142,7 @@ impl KernelSource {
             .override_global(aya_log::LEVEL, &log_level, false)
             .override_global("HAS_COOKIE", &has_cookie, true)
             .override_global("FILTERED", &filtered, true)
+            .override_global("FILTER", &filter, true)
             .override_global("WANT", &want, true)
             .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
             .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
@@ -153,7 +155,6 @@ impl KernelSource {
                 "/tcpstate-ebpf"
             )))
             .map_err(|error| refused(error.into(), "loading the programs"))?;
-        filter::set(&mut ebpf, config.filter)?;
         let logs = config
             .verbose
             .then(|| EbpfLogger::init(&mut ebpf))
