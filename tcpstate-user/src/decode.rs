@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
     let short = DecodeError::Short(bytes.len());
     let record = Record::from_bytes(bytes).ok_or(short)?;
     let full = || FullRecord::from_bytes(bytes).ok_or(short);
-    let substate = || state(record.new);
+    let substate = || substate(record.new);
     let kind = match record.kind {
         kind::TRANSITION => transition(&record, None)?,
         kind::DETAILED | kind::STILLBORN => transition(&record, Some(details(&full()?)))?,
@@ -117,6 +117,14 @@ fn state(number: u8) -> Result<TcpState, DecodeError> {
     TcpState::from_kernel(number).ok_or(DecodeError::State(number))
 }
 
+/// A timewait socket's.
+fn substate(number: u8) -> Result<TcpState, DecodeError> {
+    match state(number)? {
+        substate @ (TcpState::FinWait2 | TcpState::TimeWait) => Ok(substate),
+        _ => Err(DecodeError::State(number)),
+    }
+}
+
 fn exists(state: TcpState, full: &FullRecord, since_ns: Option<u64>) -> FactKind {
     FactKind::Exists {
         state,
@@ -138,7 +146,7 @@ fn transition(record: &Record, details: Option<Details>) -> Result<FactKind, Dec
 fn timer(event: TimerEvent, full: &FullRecord, tick_ns: u32) -> Result<FactKind, DecodeError> {
     let record = &full.record;
     let (mini, substate) = match record.old {
-        mini::TIMEWAIT => (TcpState::TimeWait, state(record.new)?),
+        mini::TIMEWAIT => (TcpState::TimeWait, substate(record.new)?),
         mini::REQUEST => (TcpState::SynRecv, TcpState::SynRecv),
         unknown => return Err(DecodeError::State(unknown)),
     };
