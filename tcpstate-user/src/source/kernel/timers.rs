@@ -33,7 +33,7 @@ struct Open {
 
 /// The interpreter.
 #[derive(Debug, Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     /// Of timewait sockets; few, as most end by expiring.
     timewaits: HashMap<u64, Open>,
     /// Of request sockets; one for every connection accepted in the last milliseconds.
@@ -46,7 +46,7 @@ pub(super) struct Timers {
 
 impl Timers {
     /// Takes one fact and gives what it means to `out`; facts that are not about timers pass through.
-    pub(super) fn apply(&mut self, fact: &Fact, out: &mut Vec<Fact>) {
+    pub(crate) fn apply(&mut self, fact: &Fact, out: &mut Vec<Fact>) {
         let cancelled = self.cancelled.remove(&fact.cpu);
         match fact.kind {
             FactKind::Timer(timer) => match timer.event {
@@ -90,7 +90,7 @@ impl Timers {
     }
 
     /// Settles what has been open for long enough at `now_ns`, and gives it to `out` with its own time.
-    pub(super) fn settle(&mut self, now_ns: u64, out: &mut Vec<Fact>) {
+    pub(crate) fn settle(&mut self, now_ns: u64, out: &mut Vec<Fact>) {
         let first = out.len();
         for open in [&mut self.timewaits, &mut self.requests] {
             open.retain(|_, open| {
