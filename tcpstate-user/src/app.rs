@@ -1,18 +1,21 @@
 //! Composition root: which parts make up each command.
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
-use crate::cli::{Cli, Command};
+use crate::{
+    cli::{Cli, Command},
+    sink::printable,
+};
 
 /// Runs the command line. Exit status: 0 done, 1 failed (one line on stderr), 2 bad usage.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse(); // exits with 2 on bad usage
+    let words = std::env::args_os().collect();
+    let cli = Cli::read(words).unwrap_or_else(|error| error.exit()); // with 2 on bad usage
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("tcpstate: {error:#}");
+            // Names of files, hosts and namespaces are in it, which others may have chosen.
+            eprintln!("tcpstate: {}", printable(format!("{error:#}").as_bytes()));
             ExitCode::FAILURE
         }
     }

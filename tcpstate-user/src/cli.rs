@@ -11,11 +11,13 @@ pub mod serve;
 pub mod source;
 pub mod top;
 pub mod trace;
-mod value;
+pub(crate) mod value;
+
+use std::ffi::OsString;
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
-use crate::version;
+use crate::{sink::printable, version};
 
 /// TCP state transitions, live counts and dwell times, as they really are
 #[derive(Debug, Parser)]
@@ -52,7 +54,35 @@ pub enum Command {
     Doctor(doctor::Args),
 }
 
+impl Cli {
+    /// Reads the words of a command line. What is wrong with them is said without letting them drive the terminal.
+    ///
+    /// # Errors
+    /// They are no command line of ours, or ask for help.
+    pub fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
+        let harmless: Vec<String> = words
+            .iter()
+            .map(|word| printable(word.as_encoded_bytes()))
+            .collect();
+        let error = match Self::try_parse_from(words) {
+            Err(error) if error.use_stderr() => error,
+            result => return result,
+        };
+        match Self::try_parse_from(harmless) {
+            Err(error) => Err(error),
+            // Only what makes the word harmful is wrong with it.
+            Ok(_) => {
+                let text = error.to_string();
+                let first = text.lines().next().unwrap_or_default();
+                let why = printable(first.trim_start_matches("error: ").as_bytes());
+                Err(Self::command().error(error.kind(), why))
+            }
+        }
+    }
+}
+
 /// Ends the program for bad usage, as clap does.
 fn usage(why: &str) -> ! {
+    let why = printable(why.as_bytes());
     Cli::command().error(ErrorKind::ValueValidation, why).exit()
 }

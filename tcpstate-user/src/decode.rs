@@ -42,7 +42,7 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
     let record = Record::from_bytes(bytes).ok_or(short)?;
     let mini = || MiniRecord::from_bytes(bytes).ok_or(short);
     let full = || FullRecord::from_bytes(bytes).ok_or(short);
-    let substate = || state(record.new);
+    let substate = || substate(record.new);
     let kind = match record.kind {
         kind::TRANSITION | kind::STILLBORN => transition(&record, None)?,
         kind::DETAILED => transition(&record, Some(details(&full()?)))?,
@@ -120,6 +120,14 @@ fn state(number: u8) -> Result<TcpState, DecodeError> {
     TcpState::from_kernel(number).ok_or(DecodeError::State(number))
 }
 
+/// A timewait socket's.
+fn substate(number: u8) -> Result<TcpState, DecodeError> {
+    match state(number)? {
+        substate @ (TcpState::FinWait2 | TcpState::TimeWait) => Ok(substate),
+        _ => Err(DecodeError::State(number)),
+    }
+}
+
 fn exists(state: TcpState, full: &FullRecord, since_ns: Option<u64>) -> FactKind {
     FactKind::Exists {
         state,
@@ -142,7 +150,7 @@ fn transition(record: &Record, details: Option<Details>) -> Result<FactKind, Dec
 fn timer(event: TimerEvent, timer: &MiniRecord, tick_ns: u32) -> Result<FactKind, DecodeError> {
     let record = &timer.record;
     let (mini, substate) = match record.old {
-        mini::TIMEWAIT => (TcpState::TimeWait, state(record.new)?),
+        mini::TIMEWAIT => (TcpState::TimeWait, substate(record.new)?),
         mini::REQUEST => (TcpState::SynRecv, TcpState::SynRecv),
         unknown => return Err(DecodeError::State(unknown)),
     };

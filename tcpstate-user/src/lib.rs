@@ -9,6 +9,9 @@ pub mod decode;
 pub mod doctor;
 pub mod dwell;
 pub mod fact;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod life;
 pub mod netns;
 pub mod netstat;

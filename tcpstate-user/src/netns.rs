@@ -16,6 +16,8 @@ use nix::{
     sys::statfs::{NSFS_MAGIC, statfs},
 };
 
+use crate::sink::printable;
+
 mod select;
 pub use self::select::{Selector, select, selector};
 
@@ -33,7 +35,10 @@ pub struct Netns {
 impl fmt::Display for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => write!(f, "network namespace {name} ({})", self.inode),
+            Some(name) => {
+                let name = printable(name.as_bytes()); // it may be a container's choice
+                write!(f, "network namespace {name} ({})", self.inode)
+            }
             None => write!(f, "network namespace {}", self.inode),
         }
     }
@@ -157,14 +162,17 @@ fn inode_of(path: &Path) -> io::Result<Option<u32>> {
 fn inode_of_link(path: &Path) -> io::Result<u32> {
     let link = fs::read_link(path)?;
     let text = link.to_string_lossy();
-    text.strip_prefix("net:[")
-        .and_then(|rest| rest.strip_suffix(']')?.parse().ok())
-        .ok_or_else(|| {
-            io::Error::other(format!(
-                "{} links to {text}, expected net:[INUM]",
-                path.display()
-            ))
-        })
+    inode_in(&text).ok_or_else(|| {
+        io::Error::other(format!(
+            "{} links to {text}, expected net:[INUM]",
+            path.display()
+        ))
+    })
+}
+
+/// The inode in the text of such a link, `net:[4026531840]`.
+pub(crate) fn inode_in(link: &str) -> Option<u32> {
+    link.strip_prefix("net:[")?.strip_suffix(']')?.parse().ok()
 }
 
 /// A task or a name that went away while it was looked at is no error.
@@ -258,9 +266,9 @@ impl Search {
 
     fn unseen(&mut self, path: &Path, why: impl fmt::Display) {
         self.found.unseen += 1;
-        self.found
-            .unseen_why
-            .get_or_insert_with(|| format!("{}: {why}", path.display()));
+        self.found.unseen_why.get_or_insert_with(|| {
+            format!("{}: {why}", printable(path.as_os_str().as_encoded_bytes()))
+        });
     }
 }
 

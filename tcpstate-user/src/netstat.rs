@@ -15,7 +15,7 @@ pub fn tcp() -> BTreeMap<String, u64> {
 
 /// One section of `netstat` or `snmp`: a line of names and a line of values, both of which begin with `title`. Values
 /// that are no count (`MaxConn` is -1) are left out.
-fn section(text: &str, title: &str) -> BTreeMap<String, u64> {
+pub(crate) fn section(text: &str, title: &str) -> BTreeMap<String, u64> {
     let mut lines = text.lines().filter_map(|line| line.strip_prefix(title));
     let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
         return BTreeMap::new();

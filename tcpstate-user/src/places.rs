@@ -165,7 +165,7 @@ impl Places {
 
 /// The innermost container that a path names: docker, containerd, CRI-O and podman put its id at the end of a folder's
 /// name, with or without a prefix and `.scope`.
-fn container(path: &str) -> Option<ContainerId> {
+pub(crate) fn container(path: &str) -> Option<ContainerId> {
     path.rsplit('/')
         .filter(|name| !name.contains("conmon")) // the monitor beside a container, not inside
         .find_map(|name| {

@@ -16,6 +16,8 @@ mod tests;
 mod text;
 mod writer;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::frame::seal;
 pub use self::{
     files::{Rotation, Target},
     frame::Damage,

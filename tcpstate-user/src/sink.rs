@@ -28,7 +28,7 @@ pub fn printable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() || is_invisible(c) {
+            if is_unseen(c) {
                 let mut buffer = [0; 4];
                 for byte in c.encode_utf8(&mut buffer).bytes() {
                     let _ = write!(text, "\\x{byte:02x}"); // writing to a String cannot fail
@@ -44,9 +44,19 @@ pub fn printable(bytes: &[u8]) -> String {
     text
 }
 
-/// Characters that change the look of the text around them without being seen: directional marks and separators.
+/// Whether a terminal may obey it, or nobody see it.
+fn is_unseen(c: char) -> bool {
+    !c.is_ascii_graphic() && (c.is_control() || is_invisible(c))
+}
+
+/// Characters that change the look of the text around them without being seen: directional marks, separators, fillers,
+/// tags.
 fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -60,5 +70,16 @@ mod tests {
         assert_eq!(printable(b"caf\xc3\xa9 \xff"), "caf\u{e9} \\xff");
         assert_eq!(printable("\u{9b}2J".as_bytes()), "\\xc2\\x9b2J");
         assert_eq!(printable("a\u{202e}b".as_bytes()), "a\\xe2\\x80\\xaeb");
+        for unseen in [
+            '\u{7f}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{200d}',
+            '\u{3164}',
+            '\u{e0041}',
+        ] {
+            let text = printable(format!("a{unseen}b").as_bytes());
+            assert!(text.is_ascii() && text.starts_with("a\\x"), "{text}");
+        }
     }
 }

@@ -127,7 +127,7 @@ fn count_once(buffer: &mut [u8]) -> Result<StateCounts, CountError> {
 }
 
 /// Timewait mini-sockets according to the text of `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 3 alloc 8 mem 1`.
-fn minisockets(sockstat: &str) -> Option<u64> {
+pub(crate) fn minisockets(sockstat: &str) -> Option<u64> {
     let mut words = sockstat
         .lines()
         .find_map(|line| line.strip_prefix("TCP:"))?
@@ -138,8 +138,8 @@ fn minisockets(sockstat: &str) -> Option<u64> {
 
 /// What a dump has shown so far.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    counts: StateCounts,
+pub(crate) struct Tally {
+    pub(crate) counts: StateCounts,
     /// Those of `counts` in FIN_WAIT2 that are timewait mini-sockets.
     fin_wait2_minisockets: u64,
 }
@@ -153,7 +153,7 @@ fn tally(states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
 }
 
 /// Takes the payload of the message about one socket.
-type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), CountError>;
+pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), CountError>;
 
 /// One dump, on a socket of its own: what an abandoned one left unread goes with it.
 fn dump(request: &[u8], buffer: &mut [u8], take: Take<'_>) -> Result<(), CountError> {
@@ -190,7 +190,7 @@ fn request(states: u32, attributes: u8) -> [u8; 76] {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Progress {
+pub(crate) enum Progress {
     More,
     Done,
 }
@@ -213,7 +213,7 @@ fn receive(socket: &Socket, buffer: &mut [u8], take: Take<'_>) -> Result<Progres
 }
 
 /// Takes the sockets that one datagram reports; messages that answer another request are passed over.
-fn read(mut datagram: &[u8], take: Take<'_>) -> Result<Progress, CountError> {
+pub(crate) fn read(mut datagram: &[u8], take: Take<'_>) -> Result<Progress, CountError> {
     if datagram.is_empty() {
         return Err(CountError::Malformed("an empty datagram".to_owned()));
     }
@@ -251,7 +251,7 @@ fn read(mut datagram: &[u8], take: Take<'_>) -> Result<Progress, CountError> {
 }
 
 /// Counts one socket. Only the fixed header is parsed: attributes would be allocated, and the state is not in them.
-fn count(payload: &[u8], tally: &mut Tally) -> Result<(), CountError> {
+pub(crate) fn count(payload: &[u8], tally: &mut Tally) -> Result<(), CountError> {
     let header = InetResponseHeader::parse(payload)?;
     let state = state(&header)?;
     tally.counts.add(state, 1);

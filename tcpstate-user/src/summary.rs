@@ -11,7 +11,7 @@ use serde::{
 };
 
 use crate::{
-    sink::json::SCHEMA,
+    sink::json::{self, SCHEMA},
     source::{Lost, kernel::Counted},
     tcp::{TcpState, Transition},
 };
@@ -63,7 +63,7 @@ pub struct Summary {
 impl Summary {
     /// Appends the summary record with its newline.
     pub fn json_line(&self, line: &mut Vec<u8>) {
-        let _ = serde_json::to_writer(&mut *line, self); // a vector does not fail
+        json::write(line, self);
         line.push(b'\n');
     }
 }

@@ -2,7 +2,7 @@
 use std::ffi::CStr;
 
 use tcpstate_tests::{
-    Line, Namespace, Run, Tool,
+    Line, Namespace, Run, Tool, tool,
     traffic::{self, V4},
 };
 
@@ -27,8 +27,9 @@ fn beside(name: &CStr, options: &[&str]) -> (Run, Namespace, u16) {
 }
 
 fn assert_harmless(run: &Run) {
-    for line in &run.stdout {
-        assert!(!line.chars().any(char::is_control), "{line:?}");
+    for line in run.stdout.iter().chain(&run.stderr) {
+        let drives = |c: char| c.is_control() || ('\u{200b}'..='\u{202e}').contains(&c);
+        assert!(!line.chars().any(drives), "{line:?}");
     }
 }
 
@@ -87,9 +88,13 @@ fn csv_disarms_formulas() {
 
 #[test]
 fn in_json() {
-    // JSON escapes by itself, so that the name arrives as it is.
+    // JSON has escapes of its own, so that the name arrives as it is.
     let name = EVIL.to_str().expect("UTF-8");
-    for (name, expected) in [(EVIL, name), (c"a\xff\xfeb", "a\u{fffd}\u{fffd}b")] {
+    for (name, expected) in [
+        (EVIL, name),
+        (c"a\xff\xfeb", "a\u{fffd}\u{fffd}b"),
+        (c"\xc2\x9b2J\x7f\xe2\x80\xae", "\u{9b}2J\u{7f}\u{202e}"),
+    ] {
         let (run, ns, _) = beside(name, &["--json"]);
         assert_harmless(&run);
         let lines = run.lines_in(&ns);
@@ -99,5 +104,25 @@ fn in_json() {
             .collect();
         assert!(names.contains(&expected), "{names:?}");
         assert!(names.iter().all(|name| *name == expected), "{names:?}");
+    }
+}
+
+#[test]
+fn in_errors_about_files_and_options() {
+    const WORD: &str = "/no/\u{1b}[31m\n\u{9b}2J\u{202e}x";
+    const SHOWN: &str = r"/no/\x1b[31m\x0a\xc2\x9b2J\xe2\x80\xaex";
+    for (args, status) in [
+        (&["trace", "--from", WORD][..], 1),
+        (&["report", "--from", "/dev/null", "-o", WORD], 1),
+        (&["trace", "-N", WORD], 2),
+        (&["hist", "--by", WORD], 2),
+        (&["count", WORD], 2),
+        (&[WORD], 2),
+    ] {
+        let run = tool::run(tool::command(args));
+        run.assert_status(status);
+        assert_harmless(&run);
+        let names_it = run.stderr.iter().any(|line| line.contains(SHOWN));
+        assert!(names_it || args.contains(&"/dev/null"), "{run:#?}");
     }
 }

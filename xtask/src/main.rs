@@ -9,6 +9,7 @@ mod demo;
 mod deny;
 mod dist;
 mod e2e;
+mod fuzz;
 mod lint;
 mod package;
 mod page;
@@ -112,6 +113,13 @@ enum Job {
         /// The kernels to boot, as tests/kernels.toml calls them [default: 6.1]
         kernels: Vec<String>,
     },
+    /// Feed what reads other people's bytes and text with anything, each target of tests/fuzz for a while
+    ///
+    /// Begins with the kept corpora, tests/fuzz/corpus. The first finding ends it with exit status 1 and the input's place.
+    #[command(
+        after_help = "Examples:\n  cargo xtask fuzz\n  cargo xtask fuzz recording --seconds 600\n  cargo xtask fuzz --seconds 600 --keep"
+    )]
+    Fuzz(fuzz::Args),
     /// Check what is depended upon, as deny.toml says: licences, sources, no crate in two versions
     Deny {
         /// Known vulnerabilities and unmaintained crates, too; fetches the RustSec database from the network
@@ -145,6 +153,7 @@ fn main() -> ExitCode {
         Job::Dist => dist::job(),
         Job::Package => package::job(),
         Job::Systemd { kernels } => systemd::job(&kernels),
+        Job::Fuzz(args) => fuzz::job(&args),
         Job::Deny { advisories } => deny::job(advisories),
         Job::Lint => lint::job(),
     };

@@ -76,6 +76,13 @@ pub(crate) fn for_deny() -> anyhow::Result<()> {
     tools::install(tools::DENY)
 }
 
+/// What fuzz targets are built with, besides what building needs: libFuzzer is C++.
+pub(crate) fn for_fuzzing() -> anyhow::Result<()> {
+    for_building()?;
+    tools::install(tools::FUZZ)?;
+    packages::install(&[("c++", "g++")], "the fuzz targets")
+}
+
 /// A Zabbix server with its database and frontend, and an agent, besides what building needs.
 pub(crate) fn for_zabbix() -> anyhow::Result<()> {
     for_building()?;

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Reads a duration: a bare number is seconds (`5`, `0.5`), else as in `30s`, `5m`, `1h 30m`, `200ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration = match text.parse::<f64>() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
         Err(_) => humantime::parse_duration(text).ok(),
@@ -25,7 +25,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a port or a range of ports: `443`, `8000-8010`.
-pub(super) fn port(text: &str) -> Result<Port, String> {
+pub(crate) fn port(text: &str) -> Result<Port, String> {
     let one = |text: &str| text.parse::<u16>().ok().filter(|port| *port != 0);
     let (first, last) = match text.split_once('-') {
         Some((first, last)) => (one(first), one(last)),
@@ -38,20 +38,20 @@ pub(super) fn port(text: &str) -> Result<Port, String> {
 }
 
 /// Reads a network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
-pub(super) fn network(text: &str) -> Result<IpNet, String> {
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let net = text.parse::<IpNet>().map(|net| net.trunc());
     net.or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
         .map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
 }
 
 /// Reads the number of a process.
-pub(super) fn pid(text: &str) -> Result<u32, String> {
+pub(crate) fn pid(text: &str) -> Result<u32, String> {
     let pid = text.parse().ok().filter(|pid| *pid != 0);
     pid.ok_or_else(|| "expected the number of a process, as 'ps -o pid' shows it".to_owned())
 }
 
 /// Reads the name of a task; the kernel keeps 15 bytes of it.
-pub(super) fn comm(text: &str) -> Result<Comm, String> {
+pub(crate) fn comm(text: &str) -> Result<Comm, String> {
     if text.is_empty() {
         return Err("expected the name of a task, as 'ps -o comm' shows it".to_owned());
     }
@@ -62,7 +62,7 @@ pub(super) fn comm(text: &str) -> Result<Comm, String> {
 }
 
 /// Reads the shortest stay that is shown: `2s`, `CLOSE_WAIT=10s`.
-pub(super) fn min_dwell(text: &str) -> Result<MinDwell, String> {
+pub(crate) fn min_dwell(text: &str) -> Result<MinDwell, String> {
     let (state, least) = match text.split_once('=') {
         Some((state, least)) => {
             let state: TcpState = state.parse().map_err(|error| format!("{error}"))?;
@@ -77,7 +77,7 @@ pub(super) fn min_dwell(text: &str) -> Result<MinDwell, String> {
 }
 
 /// Reads a size in bytes: `16777216`, `512K`, `16M`, `1G` (powers of 1024).
-pub(super) fn bytes(text: &str) -> Result<u32, String> {
+pub(crate) fn bytes(text: &str) -> Result<u32, String> {
     let (digits, unit) = match text.trim_end_matches(['b', 'B']) {
         text if text.ends_with(['k', 'K']) => (&text[..text.len() - 1], 1 << 10),
         text if text.ends_with(['m', 'M']) => (&text[..text.len() - 1], 1 << 20),
@@ -93,7 +93,7 @@ pub(super) fn bytes(text: &str) -> Result<u32, String> {
 }
 
 /// Reads an address to listen at: `127.0.0.1:9817`, `[::]:9817`.
-pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         "expected an address and a port such as 127.0.0.1:9817, 0.0.0.0:9817 or [::]:9817"
             .to_owned()
@@ -101,7 +101,7 @@ pub(super) fn listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// Reads the upper bounds of buckets: durations as [`duration`] reads them, ascending, with commas between them.
-pub(super) fn buckets(text: &str) -> Result<Buckets, String> {
+pub(crate) fn buckets(text: &str) -> Result<Buckets, String> {
     let bounds: Result<_, _> = text.split(',').map(duration).collect();
     Buckets::new(bounds?).map_err(|error| error.to_string())
 }

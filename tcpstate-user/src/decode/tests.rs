@@ -167,6 +167,16 @@ const LONG_KINDS: &[u8] = &[
     kind::USED,
     kind::HELD,
 ];
+const TIMEWAIT_KINDS: &[u8] = &[
+    kind::TIMEWAIT,
+    kind::TIMEWAIT_CREATED,
+    kind::TIMEWAIT_REARMED,
+    kind::TIMEWAIT_ENDED,
+    kind::TIMEWAIT_SEGMENT,
+    kind::TIMER_START,
+    kind::TIMER_CANCEL,
+    kind::TIMER_EXPIRE,
+];
 const TIMER_KINDS: &[u8] = &[kind::TIMER_START, kind::TIMER_CANCEL, kind::TIMER_EXPIRE];
 
 fn state_of(number: u8) -> TcpState {
@@ -198,6 +208,7 @@ proptest! {
     #[test]
     fn what_every_fact_has(mut fields in fields(SHORT_KINDS)) {
         fields.old = 7; // a state, a cause, and no reset: whatever the kind makes of it
+        fields.new = 6; // a state, and a substate
         let fact = fields.decode().unwrap();
         prop_assert_eq!((fact.time_ns, fact.object, fact.netns), (fields.time_ns, fields.object, fields.netns));
         prop_assert_eq!(fact.cpu, fields.cpu);
@@ -283,6 +294,9 @@ proptest! {
     fn a_timer(mut fields in fields(TIMER_KINDS), timewait: bool, jiffies in -100_000..100_000_i64) {
         fields.old = if timewait { mini::TIMEWAIT } else { mini::REQUEST };
         fields.value = jiffies.cast_unsigned();
+        if timewait {
+            fields.new = 5 + fields.new % 2;
+        }
         let FactKind::Timer(timer) = fields.decode().unwrap().kind else {
             return Err(TestCaseError::fail("another kind"));
         };
@@ -305,6 +319,15 @@ proptest! {
             by_worker: fields.error != 0,
         };
         prop_assert_eq!(timer, expected);
+    }
+
+    /// A timewait socket is in FIN_WAIT2 or TIME_WAIT: in CLOSE, say, it would be counted as a live socket.
+    #[test]
+    fn a_substate_that_does_not_exist(mut fields in fields(TIMEWAIT_KINDS), number: u8) {
+        fields.old = mini::TIMEWAIT;
+        fields.new = number;
+        let expected = if matches!(number, 5 | 6) { None } else { Some(DecodeError::State(number)) };
+        prop_assert_eq!(fields.decode().err(), expected);
     }
 
     /// Every record cut anywhere is said to be too short, and none is read beyond its end.

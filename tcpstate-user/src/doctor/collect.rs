@@ -132,9 +132,12 @@ fn counters() -> BTreeMap<String, u64> {
     all
 }
 
-/// The TCP line of `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 3 alloc 8 mem 1`.
 fn sockstat() -> BTreeMap<String, u64> {
-    let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
+    tcp_line(&fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default())
+}
+
+/// The TCP line of `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 3 alloc 8 mem 1`.
+pub(crate) fn tcp_line(text: &str) -> BTreeMap<String, u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("TCP:"));
     let words: Vec<&str> = line.unwrap_or_default().split_whitespace().collect();
     words

@@ -38,6 +38,23 @@ fn a_namespace_that_has_ended_is_named_even_where_its_path_leads_to_another() {
 }
 
 #[test]
+fn a_name_drives_no_terminal() {
+    let hostile = Netns {
+        inode: 7,
+        path: PathBuf::new(),
+        name: Some("\u{1b}[31m\n\u{202e}".to_owned()),
+    };
+    assert_eq!(
+        hostile.to_string(),
+        "network namespace \\x1b[31m\\x0a\\xe2\\x80\\xae (7)"
+    );
+    let mut search = Search::default();
+    search.unseen(Path::new("/run/netns/\u{9b}2J"), "not now");
+    let why = search.found.unseen_why.as_deref();
+    assert_eq!(why, Some("/run/netns/\\xc2\\x9b2J: not now"));
+}
+
+#[test]
 fn other_files_are_no_network_namespaces() {
     for path in ["/etc/passwd", "/proc/self/ns/mnt", "/proc/self"] {
         assert_eq!(inode_of(Path::new(path)).unwrap(), None, "{path}");

@@ -88,7 +88,7 @@ impl<'a> Row<'a> {
     /// A cell of text that other people chose. A leading sign that a spreadsheet takes for a formula is disarmed.
     pub(crate) fn text(&mut self, text: Option<&str>) {
         let text = text.unwrap_or_default();
-        let armed = text.starts_with(['=', '+', '-', '@']);
+        let armed = text.starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
         let disarmed = if armed {
             format!("'{text}")
         } else {

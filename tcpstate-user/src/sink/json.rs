@@ -1,9 +1,9 @@
 //! One JSON object a line; the fields of `docs/output.md`, `null` where a value is not known.
-use std::{borrow::Cow, fmt, net::IpAddr};
+use std::{borrow::Cow, fmt, io, net::IpAddr};
 
 use serde::{Serialize, Serializer};
 
-use super::{Format, WallClock, piece};
+use super::{Format, WallClock, is_unseen, piece};
 use crate::tcp::Transition;
 
 /// Version of the schema, in every object.
@@ -108,6 +108,38 @@ impl Serialize for Ascii<'_> {
     }
 }
 
+/// Appends `value`. What JSON lets stand in a text, and a terminal may obey (DEL, the second set of control characters,
+/// directional marks), is escaped too: it is the same text to every reader of JSON.
+pub fn write(out: &mut Vec<u8>, value: &impl Serialize) {
+    let mut serializer = serde_json::Serializer::with_formatter(out, Plain);
+    // Fails only if the writer does, and a vector does not; or for a map whose keys are no text, and there is none.
+    let _ = value.serialize(&mut serializer);
+}
+
+/// Compact JSON without characters that are not seen.
+struct Plain;
+
+impl serde_json::ser::Formatter for Plain {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        if fragment.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return writer.write_all(fragment.as_bytes()); // nearly every one
+        }
+        let mut rest = fragment;
+        while let Some((at, c)) = rest.char_indices().find(|(_, c)| is_unseen(*c)) {
+            writer.write_all(&rest.as_bytes()[..at])?;
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = &rest[at + c.len_utf8()..];
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
 /// Serialized as the text that `Display` gives.
 #[derive(Debug)]
 pub struct Shown<T>(pub T);
@@ -176,8 +208,7 @@ impl Format for Json {
         let time = self.clock.rfc3339(transition.mono_ns);
         self.scratch.fill(time, transition);
         let object = Line::new(&self.scratch, seq, transition);
-        // Fails only if the writer does, and a vector does not.
-        let _ = serde_json::to_writer(&mut *line, &object);
+        write(line, &object);
         line.push(b'\n');
     }
 }

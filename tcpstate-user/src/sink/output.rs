@@ -79,6 +79,21 @@ impl Output {
         })
     }
 
+    /// Everything goes to `queue` instead of standard output; what is shown is looked at.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn to(queue: SyncSender<Vec<u8>>) -> Self {
+        Self {
+            chunk: Vec::new(),
+            handed: 0,
+            written: Arc::default(),
+            dropped: 0,
+            patient: true,
+            queue: Some(queue),
+            writer: None,
+            journal: None,
+        }
+    }
+
     /// From now on there is also the journal.
     pub fn add_journal(&mut self, journal: Journal) {
         self.journal = Some(journal);

@@ -51,7 +51,7 @@ impl Socket {
         self.timer == Some(Timer::TimeWait)
     }
 
-    fn read(payload: &[u8]) -> Result<Self, CountError> {
+    pub(crate) fn read(payload: &[u8]) -> Result<Self, CountError> {
         let header = InetResponseHeader::parse(payload)?;
         Ok(Self {
             state: state(&header)?,

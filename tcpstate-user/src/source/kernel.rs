@@ -1,12 +1,12 @@
 //! The running kernel as a source of facts: loads and attaches the programs, reads their rings and counters. The only
 //! module that knows aya.
-mod counters;
-mod fields;
+pub(crate) mod counters;
+pub(crate) mod fields;
 pub(crate) mod filter;
 mod plan;
 mod rings;
-mod symbols;
-mod timers;
+pub(crate) mod symbols;
+pub(crate) mod timers;
 mod walk;
 
 use std::{io::ErrorKind, os::fd::AsFd, time::Duration};

@@ -7,7 +7,7 @@ use super::{Moment, View};
 use crate::{
     sink::{
         Output, WallClock,
-        json::{Rfc3339, SCHEMA},
+        json::{self, Rfc3339, SCHEMA},
     },
     tcp::{TcpState, Transition},
     tracker::Window,
@@ -131,7 +131,7 @@ impl Live {
             return;
         };
         object.extend(more);
-        let _ = serde_json::to_writer(&mut *line, &object);
+        json::write(line, &object);
         line.push(b'\n');
     }
 }

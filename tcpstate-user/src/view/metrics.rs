@@ -4,10 +4,10 @@
 //! Invariant: no counter ever goes back.
 mod dwell;
 mod families;
-mod negotiate;
+pub(crate) mod negotiate;
 mod openmetrics;
 mod overflows;
-mod ports;
+pub(crate) mod ports;
 mod process;
 mod server;
 mod snapshot;

@@ -24,7 +24,7 @@ use self::{
 use super::{Moment, View};
 use crate::{
     about::About,
-    sink::{NewFile, Output, WallClock},
+    sink::{NewFile, Output, WallClock, json},
     tcp::Transition,
 };
 
@@ -104,8 +104,8 @@ impl Report {
         if !self.json {
             return page::page(findings).into_bytes();
         }
-        // Numbers and text do not fail to become JSON.
-        let mut text = serde_json::to_vec(findings).unwrap_or_default();
+        let mut text = Vec::new();
+        json::write(&mut text, findings);
         text.push(b'\n');
         text
     }

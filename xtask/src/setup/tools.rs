@@ -11,6 +11,9 @@ pub(super) const DEB: Tool = ("cargo-deb", "3.8.0");
 /// Judges dependencies.
 pub(super) const DENY: Tool = ("cargo-deny", "0.20.2");
 
+/// Builds fuzz targets.
+pub(super) const FUZZ: Tool = ("cargo-fuzz", "0.13.2");
+
 /// Installs the tool if it is missing or has another version.
 pub(super) fn install((name, version): Tool) -> anyhow::Result<()> {
     let tools = workspace::tools();

@@ -84,9 +84,12 @@ impl CounterMap {
 /// elsewhere, where nested runs are not skipped.
 pub(super) fn recursion_misses(program: &ProgramFd) -> u64 {
     let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
-    let info = std::fs::read_to_string(path).unwrap_or_default();
-    info.lines()
-        .find_map(|line| line.strip_prefix("recursion_misses:"))
-        .and_then(|value| value.trim().parse().ok())
-        .unwrap_or(0)
+    misses(&std::fs::read_to_string(path).unwrap_or_default()).unwrap_or(0)
+}
+
+/// What a program's `fdinfo` says about it: `recursion_misses: 0`.
+pub(crate) fn misses(fdinfo: &str) -> Option<u64> {
+    let mut lines = fdinfo.lines();
+    let value = lines.find_map(|line| line.strip_prefix("recursion_misses:"))?;
+    value.trim().parse().ok()
 }

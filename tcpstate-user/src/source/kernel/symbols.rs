@@ -8,11 +8,11 @@ const KALLSYMS: &str = "/proc/kallsyms";
 
 /// Addresses of timer functions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Handlers {
+pub(crate) struct Handlers {
     /// `tw_timer_handler`, which ends a timewait socket.
-    pub(super) timewait: u64,
+    pub(crate) timewait: u64,
     /// `reqsk_timer_handler`, which sends a SYN-ACK again.
-    pub(super) request: u64,
+    pub(crate) request: u64,
 }
 
 /// Reads the addresses.
@@ -24,7 +24,7 @@ pub(super) fn handlers() -> anyhow::Result<Handlers> {
     find(BufReader::new(file))
 }
 
-fn find(list: impl std::io::BufRead) -> anyhow::Result<Handlers> {
+pub(crate) fn find(list: impl std::io::BufRead) -> anyhow::Result<Handlers> {
     let mut found = Handlers::default();
     for line in list.split(b'\n') {
         let line = line.with_context(|| format!("reading {KALLSYMS}"))?;

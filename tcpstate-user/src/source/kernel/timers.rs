@@ -33,7 +33,7 @@ struct Open {
 
 /// The interpreter.
 #[derive(Debug, Default)]
-pub(super) struct Timers {
+pub(crate) struct Timers {
     /// Of timewait sockets; few, as most end by expiring.
     timewaits: HashMap<u64, Open>,
     /// Of request sockets; one for every connection accepted in the last milliseconds.
@@ -53,7 +53,7 @@ struct Last {
 
 impl Timers {
     /// Takes one fact and gives what it means to `out`; facts that are not about timers pass through.
-    pub(super) fn apply(&mut self, fact: &Fact, out: &mut dyn FnMut(&Fact)) {
+    pub(crate) fn apply(&mut self, fact: &Fact, out: &mut dyn FnMut(&Fact)) {
         let cancelled = self.last(fact).cancelled.take();
         match fact.kind {
             FactKind::Timer(timer) => match timer.event {
@@ -98,7 +98,7 @@ impl Timers {
     }
 
     /// Settles what has been open for long enough at `now_ns`, and gives it to `out` with its own time.
-    pub(super) fn settle(&mut self, now_ns: u64, out: &mut dyn FnMut(&Fact)) {
+    pub(crate) fn settle(&mut self, now_ns: u64, out: &mut dyn FnMut(&Fact)) {
         let mut settled: Vec<Fact> = Vec::new();
         for open in [&mut self.timewaits, &mut self.requests] {
             open.retain(|_, open| {

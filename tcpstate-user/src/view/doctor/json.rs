@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use super::{Shown, plan};
 use crate::{
     doctor::finding::{Finding, Place, Rule, Severity},
-    sink::json::SCHEMA,
+    sink::json::{self, SCHEMA},
 };
 
 /// Appends the object with its newline.
@@ -32,7 +32,7 @@ pub(super) fn write(out: &mut Vec<u8>, shown: &Shown<'_>) {
 /// Appends an object with the schema's version and a newline.
 pub(super) fn line(out: &mut Vec<u8>, mut object: Map<String, Value>) {
     object.insert("v".to_owned(), json!(SCHEMA));
-    let _ = serde_json::to_writer(&mut *out, &object); // a vector does not fail
+    json::write(out, &object);
     out.push(b'\n');
 }
 

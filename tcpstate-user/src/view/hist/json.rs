@@ -12,7 +12,7 @@ use crate::{
     places::Places,
     sink::{
         WallClock,
-        json::{Rfc3339, SCHEMA},
+        json::{self, Rfc3339, SCHEMA},
     },
     tcp::TcpState,
     tracker::StillOpen,
@@ -82,7 +82,7 @@ pub(super) fn write_groups(
 }
 
 fn line(out: &mut Vec<u8>, object: &Map<String, Value>) {
-    let _ = serde_json::to_writer(&mut *out, object); // a vector does not fail
+    json::write(out, object);
     out.push(b'\n');
 }
 

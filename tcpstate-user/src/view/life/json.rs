@@ -8,7 +8,7 @@ use crate::{
     life::{Closer, Course, IN_ORDER, Life},
     sink::{
         WallClock,
-        json::{Rfc3339, SCHEMA, Shown},
+        json::{Rfc3339, SCHEMA, Shown, write},
     },
     tcp::{ConnectionId, ContainerId, OwnerSource, Reason, Role},
 };
@@ -121,8 +121,7 @@ impl Format for Json {
             durations: Durations(&life.course),
             seq,
         };
-        // Fails only if the writer does, and a vector does not.
-        let _ = serde_json::to_writer(&mut *line, &object);
+        write(line, &object);
         line.push(b'\n');
     }
 }

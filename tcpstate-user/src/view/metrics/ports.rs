@@ -25,14 +25,16 @@ pub fn available() -> anyhow::Result<u64> {
 }
 
 /// Ports in `range` (`32768 60999`) that are not in the list `reserved` (`8080,9148-9150`), which does not overlap.
-fn count(range: &str, reserved: &str) -> Option<u64> {
+pub(crate) fn count(range: &str, reserved: &str) -> Option<u64> {
     let mut ends = range.split_whitespace().map(str::parse);
-    let (first, last): (u64, u64) = (ends.next()?.ok()?, ends.next()?.ok()?);
+    let (first, last): (u16, u16) = (ends.next()?.ok()?, ends.next()?.ok()?);
+    let (first, last) = (u64::from(first), u64::from(last));
     let mut ports = (last + 1).checked_sub(first)?;
     for part in reserved.trim().split(',').filter(|part| !part.is_empty()) {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let (from, to): (u64, u64) = (from.parse().ok()?, to.parse().ok()?);
-        ports -= (to.min(last) + 1).saturating_sub(from.max(first));
+        let (from, to): (u16, u16) = (from.parse().ok()?, to.parse().ok()?);
+        let (from, to) = (u64::from(from), u64::from(to));
+        ports = ports.checked_sub((to.min(last) + 1).saturating_sub(from.max(first)))?;
     }
     Some(ports)
 }
@@ -96,6 +98,11 @@ mod tests {
             ("10000 10009\n", "1-65535\n", Some(0)),
             ("", "", None),
             ("10000", "", None),
+            // What the kernel never writes.
+            ("1 65536", "", None),
+            ("0 18446744073709551615", "", None),
+            ("1 9", "1-9,1-9", None),
+            ("1 9", "0-18446744073709551615", None),
         ] {
             assert_eq!(
                 count(range, reserved),

@@ -1,5 +1,6 @@
 //! This process's own use of the system, under the names that every exporter has.
-use procfs::{ProcResult, process::LimitValue};
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+use procfs::ProcResult;
 use prometheus::proto::{MetricFamily, MetricType};
 
 use super::families::{Row, family};
@@ -29,10 +30,10 @@ impl Usage {
         Ok(Self {
             cpu_seconds: crate::summary::cpu_seconds(),
             open_fds: process.fd_count()? as u64,
-            max_fds: match process.limits()?.max_open_files.soft_limit {
-                LimitValue::Unlimited => None,
-                LimitValue::Value(fds) => Some(fds),
-            },
+            max_fds: getrlimit(Resource::RLIMIT_NOFILE)
+                .ok()
+                .map(|(soft, _)| soft)
+                .filter(|fds| *fds != RLIM_INFINITY),
             virtual_bytes: stat.vsize,
             resident_bytes: stat.rss * procfs::page_size(),
             threads: u64::try_from(stat.num_threads).unwrap_or(0),

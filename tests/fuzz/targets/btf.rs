@@ -1,0 +1,3 @@
+//! `tcpstate::fuzzing::btf`
+#![no_main]
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tcpstate::fuzzing::btf(data));
