@@ -1,7 +1,6 @@
 //! The one door to every job of this repository: `cargo xtask COMMAND`, one file a job.
 //!
 //! A job that needs something installed asks [`setup`] for it first, so that each command works on a new machine.
-mod bench;
 mod build;
 mod command;
 mod debian;
@@ -9,6 +8,7 @@ mod demo;
 mod deny;
 mod dist;
 mod e2e;
+mod harness;
 mod lint;
 mod package;
 mod page;
@@ -97,6 +97,19 @@ enum Job {
         )]
         args: Vec<OsString>,
     },
+    /// Let connections of every kind come and go for minutes or hours under serve and trace: memory flat, drift 0, loss 0
+    ///
+    /// docs/reliability.md has the figures of such a run. `cargo xtask soak --help` shows the options of the harness.
+    #[command(disable_help_flag = true)]
+    Soak {
+        /// What the harness is called with
+        #[arg(
+            value_name = "ARGS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        args: Vec<OsString>,
+    },
     /// Make what is given to others: a static binary and a Debian package, in target/dist
     ///
     /// The package has manual pages, shell completions, systemd units, documents and the kits of contrib/.
@@ -141,7 +154,8 @@ fn main() -> ExitCode {
         Job::Zabbix => zabbix::job(),
         Job::Prometheus => prometheus::job(),
         Job::Page { file } => page::job(file.as_deref()),
-        Job::Bench { args } => bench::job(&args),
+        Job::Bench { args } => harness::job("bench", &args),
+        Job::Soak { args } => harness::job("soak", &args),
         Job::Dist => dist::job(),
         Job::Package => package::job(),
         Job::Systemd { kernels } => systemd::job(&kernels),
