@@ -15,6 +15,7 @@ pub mod journal;
 pub mod line;
 pub mod live;
 mod loopback;
+pub mod mounts;
 pub mod namespace;
 mod netlink;
 pub mod other;

@@ -32,7 +32,7 @@ pub use self::{
 };
 use self::{counters::CounterMap, rings::Rings, symbols::Handlers, timers::Timers};
 use super::{Lost, Source};
-use crate::{clock, fact::Fact, netns::Found};
+use crate::{clock, fact::Fact, netns::Found, proc};
 
 /// How the kernel side is set up.
 #[derive(Clone, Copy, Debug)]
@@ -106,8 +106,10 @@ impl KernelSource {
     /// Loads and attaches the programs.
     ///
     /// # Errors
-    /// The kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
+    /// There is no `/proc`, the kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
     pub fn start(config: Config) -> anyhow::Result<Self> {
+        // Without it mini-sockets, owners and what exists already would be missing, one by one and quietly.
+        proc::demand()?;
         let description = kernel_types()?;
         let types = btf_rs::Btf::from_bytes(&description).context(READING_TYPES)?;
         let offsets = fields::offsets(&types)?;
