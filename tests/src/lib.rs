@@ -14,6 +14,7 @@ pub mod http;
 pub mod journal;
 pub mod line;
 pub mod live;
+pub mod load;
 mod loopback;
 pub mod mounts;
 pub mod namespace;
