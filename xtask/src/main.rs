@@ -67,7 +67,7 @@ enum Job {
     },
     /// Run the end-to-end tests on real kernels, each booted in a virtual machine of its own
     #[command(
-        after_help = "Examples:\n  cargo xtask vm\n  cargo xtask vm 5.10 newest-7 --test time_wait\n  cargo xtask vm --arch arm64\n  cargo xtask vm newest-6 --hours"
+        after_help = "Examples:\n  cargo xtask vm\n  cargo xtask vm 5.10 newest-7 --test time_wait\n  cargo xtask vm --arch arm64\n  cargo xtask vm newest-6 --hours\n  cargo xtask vm --faults"
     )]
     Vm(vm::Args),
     /// Import the shipped Zabbix templates into a real server, and have it poll a real agent with the shipped file

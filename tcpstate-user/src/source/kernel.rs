@@ -3,6 +3,7 @@
 mod counters;
 mod fields;
 pub(crate) mod filter;
+mod lockdown;
 mod plan;
 mod rings;
 mod symbols;
@@ -366,6 +367,13 @@ where
 
 /// Turns a refusal of the kernel into one line that says what to do about it.
 fn refused(error: anyhow::Error, doing: &'static str) -> anyhow::Error {
+    if lockdown::is_confidential() {
+        // A helper that reads memory does not exist then: the verifier's words for that would explain nothing.
+        log::debug!("{error:#}");
+        return anyhow!(
+            "{doing}: this kernel is locked down for confidentiality, so that nobody may read its memory; boot it with lockdown=integrity, or without lockdown=confidentiality"
+        );
+    }
     // Not EACCES: that is the verifier's word for a program it does not like.
     let not_permitted = error.chain().any(|cause| {
         cause
