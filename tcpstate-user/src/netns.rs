@@ -20,6 +20,7 @@ use crate::sink::printable;
 
 mod select;
 pub use self::select::{Selector, select, selector};
+use crate::proc;
 
 /// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +84,7 @@ pub fn names() -> HashMap<u32, String> {
 
 /// The calling thread's namespace.
 pub fn current() -> io::Result<Netns> {
+    proc::demand()?;
     // Spelled with its ids, so that another thread opens the same namespace through it.
     let path = Path::new("/proc")
         .join(fs::read_link("/proc/thread-self")?)

@@ -2,8 +2,11 @@
 use std::process;
 
 use tcpstate_tests::{
-    History, Namespace, Other, Tool, cgroup::Cgroup, history::find_ports, other, poll_until,
-    sockets, traffic::V4,
+    History, Namespace, Other, Tool,
+    cgroup::{self, Cgroup},
+    history::find_ports,
+    mounts, other, poll_until, sockets, tool,
+    traffic::{self, V4},
 };
 
 const CONTAINER: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -16,7 +19,7 @@ fn other_process() {
 }
 
 /// A cgroup whose name no other run has.
-fn cgroup(name: &str) -> Cgroup {
+fn fresh(name: &str) -> Cgroup {
     Cgroup::new(&format!("tcpstate-e2e-{}-{name}", process::id()))
 }
 
@@ -57,7 +60,7 @@ fn shown(
 #[test]
 fn every_socket_tells_its_cgroup_and_its_container() {
     let ns = Namespace::new();
-    let (plain, pod) = (cgroup("plain"), cgroup("pod"));
+    let (plain, pod) = (fresh("plain"), fresh("pod"));
     let container = pod.child(&format!("docker-{CONTAINER}.scope"));
     let ((local, remote), lives) = shown(&ns, &[], &plain, &container);
     for (life, id, container) in [
@@ -83,7 +86,7 @@ fn every_socket_tells_its_cgroup_and_its_container() {
 #[test]
 fn a_filter_takes_the_subtree_and_nothing_else() {
     let ns = Namespace::new();
-    let (client, server) = (cgroup("client"), cgroup("server"));
+    let (client, server) = (fresh("client"), fresh("server"));
     let below = server.child("below");
     let ids = [server.id().to_string(), below.id().to_string()];
     for (options, of_server) in [
@@ -114,7 +117,7 @@ fn a_filter_takes_the_subtree_and_nothing_else() {
 #[test]
 fn cgroups_that_are_made_while_the_tool_runs() {
     let ns = Namespace::new();
-    let (elsewhere, wanted) = (cgroup("elsewhere"), cgroup("wanted"));
+    let (elsewhere, wanted) = (fresh("elsewhere"), fresh("wanted"));
     let inode = ns.inode().to_string();
     let tool = Tool::trace(&["-N", &inode, "--cgroup", wanted.path()]);
     let made: Vec<_> = (0..15)
@@ -132,4 +135,37 @@ fn cgroups_that_are_made_while_the_tool_runs() {
             assert_eq!(line.cgroup, Some(new.id()), "{line:#?}");
         }
     }
+}
+
+/// As on a host that has only hierarchies of version 1: everything is measured, and no cgroup is taken for another.
+#[test]
+fn without_a_hierarchy_of_version_2() {
+    let ns = Namespace::new();
+    let inode = ns.inode().to_string();
+    mounts::privately(|| {
+        cgroup::hide();
+        let run = tool::run(tool::command(&["trace", "--cgroup", "/anything"]));
+        run.assert_status(2);
+        let message = run.stderr.join("\n");
+        assert!(
+            message.contains("no cgroup hierarchy of version 2 is mounted"),
+            "{message}"
+        );
+        let tool = Tool::trace(&["-N", &inode]);
+        let listener = ns.run(|| traffic::listen(V4));
+        let port = traffic::address(&listener).port();
+        ns.run(|| traffic::connect(&listener)).reset_by_client();
+        let run = tool.stop();
+        run.summary().assert_nothing_lost();
+        let lives = run.histories_in(&ns);
+        let server = lives.iter().find(|life| life.last().lport == Some(port));
+        let client = lives.iter().find(|life| life.last().rport == Some(port));
+        for life in [server, client] {
+            let life = life.expect("both ends");
+            assert!(
+                life.lines.iter().all(|line| line.container.is_none()),
+                "{life:#?}"
+            );
+        }
+    });
 }

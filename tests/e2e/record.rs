@@ -6,11 +6,11 @@ use std::{
 };
 
 use nix::{
-    mount::{MntFlags, MsFlags, mount, umount2},
+    mount::{MsFlags, mount},
     sys::signal::Signal,
 };
 use tcpstate_tests::{
-    Line, Namespace, Run, Tool, poll_until, sockets,
+    Line, Namespace, Run, Tool, mounts, poll_until, privilege, sockets,
     tool::{self, PublicCopy},
     traffic::{self, V4, V6},
 };
@@ -168,7 +168,7 @@ fn a_full_disk_ends_it_with_one_line_and_what_was_recorded_stays() {
     }
     let full = recorder.finish();
     let read = replay(&["trace", "--json", "--from", &file]);
-    umount2(&folder.0, MntFlags::MNT_DETACH).expect("taking the disk away");
+    mounts::take_away(&folder.0);
     full.assert_status(1);
     let errors: Vec<_> = full
         .stderr
@@ -186,6 +186,31 @@ fn a_full_disk_ends_it_with_one_line_and_what_was_recorded_stays() {
     );
     read.assert_status(1);
     assert!(!read.lines().is_empty(), "{:?}", read.stderr);
+}
+
+#[test]
+fn a_read_only_folder_is_one_line_before_anything_is_measured() {
+    privilege::demand();
+    let folder = Folder::new("read-only");
+    let [recording, page, log] = ["r.arrows", "r.html", "r.hlog"].map(|name| folder.path(name));
+    for (args, file) in [
+        (&["record", &recording][..], &recording),
+        (&["record", &recording, "--rotate-size", "1M"], &recording),
+        (&["report", "-d", "1h", "-o", &page], &page),
+        (&["hist", "--hdr", &log], &log),
+    ] {
+        let run = mounts::privately(|| {
+            mounts::make_read_only(&folder.0);
+            tool::run(tool::command(args))
+        });
+        run.assert_status(1);
+        let [line] = &run.stderr[..] else {
+            panic!("one line: {run:#?}")
+        };
+        for word in ["tcpstate: ", file.as_str(), "Read-only file system"] {
+            assert!(line.contains(word), "no {word}: {line}");
+        }
+    }
 }
 
 /// The histograms of a log, by tag.

@@ -1,12 +1,9 @@
 //! What the tool says when it cannot run: one clear line that says what to do, and the documented exit status.
-use std::{process::Command, thread};
+use std::thread;
 
-use nix::{
-    mount::{MsFlags, mount},
-    sched::{CloneFlags, unshare},
-};
+use nix::{errno::Errno, libc};
 use tcpstate_tests::{
-    Run, privilege,
+    Run, mounts, privilege,
     tool::{self, PublicCopy},
 };
 
@@ -58,35 +55,74 @@ fn without_root() {
 fn without_the_kernels_types() {
     privilege::demand();
     for args in [&["trace"], &["hist"]] {
-        let run = run_without_btf(tool::command(args));
+        let run = run_without("/sys/kernel/btf", args);
         assert_refused(&run, &["/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"]);
     }
 }
 
-/// Runs a command in a mount namespace where an empty file system lies over the kernel's types.
-fn run_without_btf(command: Command) -> Run {
-    let task = thread::spawn(move || {
-        let nothing = None::<&str>;
-        unshare(CloneFlags::CLONE_NEWNS).expect("making a mount namespace");
-        mount(
-            nothing,
-            "/",
-            nothing,
-            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
-            nothing,
-        )
-        .expect("keeping mounts to ourselves");
-        mount(
-            Some("tmpfs"),
-            "/sys/kernel/btf",
-            Some("tmpfs"),
-            MsFlags::empty(),
-            nothing,
-        )
-        .expect("hiding the kernel's types");
-        tool::run(command)
-    });
-    task.join().expect("running the tool")
+#[test]
+fn without_proc() {
+    privilege::demand();
+    for args in [
+        &["trace"][..],
+        &["hist"],
+        &["life"],
+        &["record", "/dev/null"],
+        &["report", "-d", "1"],
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["count", "--live"],
+        &["doctor"],
+        &["doctor", "--no-measure"],
+        &["doctor", "--probes"],
+    ] {
+        let run = run_without("/proc", args);
+        assert_refused(&run, &["/proc is not mounted", "mount -t proc proc /proc"]);
+        assert!(run.stdout.is_empty(), "{run:#?}");
+    }
+    // It asks the kernel's sock_diag, and nobody else.
+    let run = run_without("/proc", &["count", "ESTABLISHED"]);
+    run.assert_status(0);
+}
+
+/// Runs `tcpstate ARGS` where an empty file system lies over `folder`.
+fn run_without(folder: &str, args: &[&str]) -> Run {
+    mounts::privately(|| {
+        mounts::hide(folder);
+        tool::run(tool::command(args))
+    })
+}
+
+/// CAP_SYS_ADMIN stands for both, so it is missing as well.
+#[test]
+fn without_a_capability() {
+    privilege::demand();
+    for missing in [CAP_BPF, CAP_PERFMON] {
+        for args in [&["trace"][..], &["serve", "--listen", "127.0.0.1:0"]] {
+            let run = thread::scope(|scope| {
+                let task = scope.spawn(|| {
+                    give_up(missing);
+                    give_up(CAP_SYS_ADMIN);
+                    tool::run(tool::command(args))
+                });
+                task.join().expect("running the tool")
+            });
+            assert_refused(&run, &["CAP_BPF", "CAP_PERFMON", "sudo"]);
+            assert!(run.stdout.is_empty(), "{run:#?}");
+        }
+    }
+}
+
+// include/uapi/linux/capability.h
+const CAP_SYS_ADMIN: libc::c_ulong = 21;
+const CAP_PERFMON: libc::c_ulong = 38;
+const CAP_BPF: libc::c_ulong = 39;
+
+/// No program that this thread starts from now on has the capability, although it runs as root.
+fn give_up(capability: libc::c_ulong) {
+    #[expect(unsafe_code, reason = "no crate of ours has this call")]
+    // SAFETY: it takes a number and changes nothing but this thread's bounding set.
+    let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) };
+    Errno::result(result).expect("giving up a capability");
 }
 
 #[test]

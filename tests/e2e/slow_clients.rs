@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tcpstate_tests::{Namespace, Served, poll_until, traffic};
+use tcpstate_tests::{Namespace, Served, host, poll_until, traffic};
 
 const CLIENTS: usize = 1000;
 /// A scrape may take this long, on a busy machine. The clients stay for as long as the test does.
@@ -36,16 +36,6 @@ fn client(number: usize, server: SocketAddr) -> TcpStream {
     stream
 }
 
-fn resident_bytes(served: &Served) -> u64 {
-    let path = format!("/proc/{}/status", served.pid());
-    let status = fs::read_to_string(path).expect("it is running");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    kib.and_then(|kib| kib.parse::<u64>().ok())
-        .expect("a number")
-        << 10
-}
-
 fn descriptors(served: &Served) -> usize {
     let path = format!("/proc/{}/fd", served.pid());
     fs::read_dir(path).expect("it is running").count()
@@ -66,7 +56,7 @@ fn a_thousand_slow_and_broken_clients() {
     let ns = Namespace::new();
     let served = Served::start(&[]);
     prompt_scrape(&served);
-    let before = resident_bytes(&served);
+    let before = host::resident_bytes(served.pid());
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         clients.push(client(number, served.address));
@@ -76,7 +66,7 @@ fn a_thousand_slow_and_broken_clients() {
     }
     for _ in 0..10 {
         prompt_scrape(&served);
-        let grown = resident_bytes(&served).saturating_sub(before);
+        let grown = host::resident_bytes(served.pid()).saturating_sub(before);
         assert!(grown < GROWTH, "{grown} bytes more than before");
         let open = descriptors(&served);
         assert!(open <= DESCRIPTORS, "{open} file descriptors");

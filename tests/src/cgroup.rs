@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::mounts;
+
 /// A cgroup without processes. It goes with this value, when those that have joined it are gone.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -74,6 +76,14 @@ impl Drop for Cgroup {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
     }
+}
+
+/// Takes the hierarchy away from the calling thread, whose mounts are its own.
+///
+/// # Panics
+/// There is none, or the kernel refuses.
+pub fn hide() {
+    mounts::take_away(&root());
 }
 
 /// Where the hierarchy is mounted as a whole.

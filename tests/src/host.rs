@@ -56,6 +56,19 @@ fn write(path: &str, value: &str) {
     fs::write(path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
 }
 
+/// Resident memory of a process, in bytes.
+///
+/// # Panics
+/// It has ended.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> u64 {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or_else(|| panic!("no VmRSS in {path}")) << 10
+}
+
 /// A setting of the whole host that is changed for as long as this value lives. Others use the host at the same time.
 #[derive(Debug)]
 pub struct Borrowed {

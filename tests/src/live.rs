@@ -34,20 +34,32 @@ impl Live {
     /// It does not get ready.
     #[must_use]
     pub fn start(ports: &str, reconcile: &str) -> Self {
+        Self::start_with(&["--reconcile", reconcile, "-L", ports])
+    }
+
+    /// The same with options of the caller's choice.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    #[must_use]
+    pub fn start_with(options: &[&str]) -> Self {
+        let live = [
+            "count",
+            "--live",
+            "0.1",
+            "--json",
+            "--all-netns",
+            "--summary",
+        ];
         Self {
-            tool: Tool::start(&[
-                "count",
-                "--live",
-                "0.1",
-                "--json",
-                "--all-netns",
-                "--summary",
-                "--reconcile",
-                reconcile,
-                "-L",
-                ports,
-            ]),
+            tool: Tool::start(&[&live[..], options].concat()),
         }
+    }
+
+    /// The tool itself.
+    #[must_use]
+    pub fn tool(&self) -> &Tool {
+        &self.tool
     }
 
     /// What it shows of now.

@@ -3,7 +3,7 @@
 mod program;
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead as _, BufReader, IoSlice, Write as _},
     net::{IpAddr, SocketAddr},
     os::{
@@ -16,7 +16,7 @@ use std::{
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 
 pub use self::program::run;
-use crate::{Namespace, PATIENCE};
+use crate::{Namespace, PATIENCE, poll_until};
 
 /// Name of the test that calls [`run`].
 const PROGRAM: &str = "other_process";
@@ -50,6 +50,31 @@ impl Other {
         let mut command = command(name, theirs.into());
         let child = ns.run(|| command.spawn().expect("starting this executable again"));
         Self::greeted(Some(child), name, ours)
+    }
+
+    /// The same with a process id that was another's before and is free now.
+    ///
+    /// # Panics
+    /// The kernel does not give it out.
+    #[must_use]
+    pub fn start_as(ns: &Namespace, name: &str, pid: u32) -> Self {
+        const LAST: &str = "/proc/sys/kernel/ns_last_pid";
+        // Whatever else starts on this machine may come first.
+        poll_until("a process with that id", || {
+            let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+            let mut command = command(name, theirs.into());
+            let mut child = ns.run(|| {
+                fs::write(LAST, (pid - 1).to_string())
+                    .unwrap_or_else(|error| panic!("writing to {LAST}: {error}"));
+                command.spawn().expect("starting this executable again")
+            });
+            if child.id() == pid {
+                return Ok(Self::greeted(Some(child), name, ours));
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(format!("{} instead of {pid}", child.id()))
+        })
     }
 
     /// A child of this process that inherits `socket`, which is its [`Other::inherited`].

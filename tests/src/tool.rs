@@ -17,7 +17,7 @@ use nix::{
 
 use self::lines::Lines;
 pub use self::{copy::PublicCopy, run::Run};
-use crate::{Line, PATIENCE, privilege};
+use crate::{Line, PATIENCE, host, privilege};
 
 /// The tool, running.
 pub struct Tool {
@@ -116,6 +116,15 @@ impl Tool {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Its resident memory, in bytes.
+    ///
+    /// # Panics
+    /// It has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        host::resident_bytes(self.pid)
     }
 
     /// Waits until it says that it is ready.

@@ -1,7 +1,6 @@
 //! The one door to every job of this repository: `cargo xtask COMMAND`, one file a job.
 //!
 //! A job that needs something installed asks [`setup`] for it first, so that each command works on a new machine.
-mod bench;
 mod build;
 mod command;
 mod debian;
@@ -10,6 +9,7 @@ mod deny;
 mod dist;
 mod e2e;
 mod fuzz;
+mod harness;
 mod lint;
 mod package;
 mod page;
@@ -68,7 +68,7 @@ enum Job {
     },
     /// Run the end-to-end tests on real kernels, each booted in a virtual machine of its own
     #[command(
-        after_help = "Examples:\n  cargo xtask vm\n  cargo xtask vm 5.10 newest-7 --test time_wait\n  cargo xtask vm --arch arm64\n  cargo xtask vm newest-6 --hours"
+        after_help = "Examples:\n  cargo xtask vm\n  cargo xtask vm 5.10 newest-7 --test time_wait\n  cargo xtask vm --arch arm64\n  cargo xtask vm newest-6 --hours\n  cargo xtask vm --faults"
     )]
     Vm(vm::Args),
     /// Import the shipped Zabbix templates into a real server, and have it poll a real agent with the shipped file
@@ -90,6 +90,19 @@ enum Job {
     /// docs/performance.md says what the tables mean. `cargo xtask bench --help` shows the options of the harness.
     #[command(disable_help_flag = true)]
     Bench {
+        /// What the harness is called with
+        #[arg(
+            value_name = "ARGS",
+            trailing_var_arg = true,
+            allow_hyphen_values = true
+        )]
+        args: Vec<OsString>,
+    },
+    /// Let connections of every kind come and go for minutes or hours under serve and trace: memory flat, drift 0, loss 0
+    ///
+    /// docs/reliability.md has the figures of such a run. `cargo xtask soak --help` shows the options of the harness.
+    #[command(disable_help_flag = true)]
+    Soak {
         /// What the harness is called with
         #[arg(
             value_name = "ARGS",
@@ -149,7 +162,8 @@ fn main() -> ExitCode {
         Job::Zabbix => zabbix::job(),
         Job::Prometheus => prometheus::job(),
         Job::Page { file } => page::job(file.as_deref()),
-        Job::Bench { args } => bench::job(&args),
+        Job::Bench { args } => harness::job("bench", &args),
+        Job::Soak { args } => harness::job("soak", &args),
         Job::Dist => dist::job(),
         Job::Package => package::job(),
         Job::Systemd { kernels } => systemd::job(&kernels),

@@ -34,9 +34,41 @@ pub(crate) struct Args {
     /// Run the tests that wait for hours, and only these, in guests whose clock leaps over idle time
     #[arg(long)]
     hours: bool,
+    /// Run the tests of what may happen to a whole machine, and only these: clock set, CPU gone, kernel locked down
+    #[arg(long, conflicts_with = "hours")]
+    faults: bool,
     /// How many guests run side by side; each has two processors and 1 GiB
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..))]
     jobs: u8,
+}
+
+/// Which tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Suite {
+    /// Those that run on a host, too.
+    Everywhere,
+    /// Those that wait for hours.
+    Hours,
+    /// Those that do to a machine what no other should have done to it.
+    Faults,
+}
+
+impl Suite {
+    fn clock(self) -> Clock {
+        match self {
+            Self::Everywhere | Self::Faults => Clock::Real,
+            Self::Hours => Clock::Leaping,
+        }
+    }
+
+    /// What it adds to the name of a guest.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Everywhere => "",
+            Self::Hours => "-hours",
+            Self::Faults => "-faults",
+        }
+    }
 }
 
 /// Boots the kernels, runs the tests and says how it went.
@@ -59,19 +91,19 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
     for kernel in kernels {
         images.push((kernel, fetch::kernel(kernel, machine)?));
     }
-    let clock = if args.hours {
-        Clock::Leaping
-    } else {
-        Clock::Real
+    let suite = match (args.hours, args.faults) {
+        (true, _) => Suite::Hours,
+        (_, true) => Suite::Faults,
+        _ => Suite::Everywhere,
     };
-    let binaries = binaries::build(machine, clock)?;
+    let clock = suite.clock();
+    let binaries = binaries::build(machine, suite)?;
     let mut programs = vec![("bin/tcpstate".to_owned(), binaries.tool)];
     let tests = binaries.tests.into_iter();
     programs.extend(tests.map(|(name, test)| (format!("tests/{name}"), test)));
     let mut guests = Vec::new();
     for (kernel, image) in images {
-        let hours = if args.hours { "-hours" } else { "" };
-        let title = format!("{}-{}{hours}", kernel.arch, kernel.name);
+        let title = format!("{}-{}{}", kernel.arch, kernel.name, suite.suffix());
         let initramfs = folder.join(format!("{title}.cpio"));
         let modules = modules::load_order(&image.modules, &matrix.modules)?;
         initramfs::write(&initramfs, &binaries.init, &programs, &modules)?;

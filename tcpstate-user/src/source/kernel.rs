@@ -3,6 +3,7 @@
 pub(crate) mod counters;
 pub(crate) mod fields;
 pub(crate) mod filter;
+mod lockdown;
 mod plan;
 mod rings;
 pub(crate) mod symbols;
@@ -32,7 +33,7 @@ pub use self::{
 };
 use self::{counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers, timers::Timers};
 use super::{Lost, Source};
-use crate::{clock, fact::Fact, netns::Found};
+use crate::{clock, fact::Fact, netns::Found, proc};
 
 /// How the kernel side is set up.
 #[derive(Clone, Copy, Debug)]
@@ -108,8 +109,10 @@ impl KernelSource {
     /// Loads and attaches the programs.
     ///
     /// # Errors
-    /// The kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
+    /// There is no `/proc`, the kernel has no BTF, a capability is missing, or the kernel refuses the main program; says what to do.
     pub fn start(config: Config) -> anyhow::Result<Self> {
+        // Without it mini-sockets, owners and what exists already would be missing, one by one and quietly.
+        proc::demand()?;
         let description = kernel_types()?;
         let functions = plan::functions().chain([COOKIE]);
         let types =
@@ -376,6 +379,13 @@ where
 
 /// Turns a refusal of the kernel into one line that says what to do about it.
 fn refused(error: anyhow::Error, doing: &'static str) -> anyhow::Error {
+    if lockdown::is_confidential() {
+        // A helper that reads memory does not exist then: the verifier's words for that would explain nothing.
+        log::debug!("{error:#}");
+        return anyhow!(
+            "{doing}: this kernel is locked down for confidentiality, so that nobody may read its memory; boot it with lockdown=integrity, or without lockdown=confidentiality"
+        );
+    }
     // Not EACCES: that is the verifier's word for a program it does not like.
     let not_permitted = error.chain().any(|cause| {
         cause

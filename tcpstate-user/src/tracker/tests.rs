@@ -3,6 +3,7 @@ mod lives;
 mod loss;
 mod owners;
 mod properties;
+mod room;
 mod rules;
 mod selection;
 mod story;

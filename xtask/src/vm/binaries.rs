@@ -5,7 +5,8 @@ use std::process::Command;
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::matrix::{Clock, Machine};
+use super::Suite;
+use super::matrix::Machine;
 use crate::command;
 
 /// Each test target is an executable of its own: optimising each as a whole takes minutes, and its debug information
@@ -33,8 +34,18 @@ const SURFACES: [&str; 9] = [
     "top",
 ];
 
-/// The test target of what waits for hours.
+/// The test target of what waits for hours …
 const HOURS: [&str; 5] = ["--features", "hours", "--test", "hours", "--no-run"];
+/// … and those of what happens to a whole machine.
+const FAULTS: [&str; 7] = [
+    "--features",
+    "faults",
+    "--test",
+    "faults",
+    "--test",
+    "faults_lockdown",
+    "--no-run",
+];
 
 /// Where cargo has put them.
 pub(super) struct Binaries {
@@ -46,11 +57,12 @@ pub(super) struct Binaries {
     pub(super) tests: Vec<(String, PathBuf)>,
 }
 
-/// Builds them, with the tests that belong to the guest's clock.
-pub(super) fn build(machine: &Machine, clock: Clock) -> anyhow::Result<Binaries> {
-    let targets: &[&str] = match clock {
-        Clock::Real => &["--no-run"],
-        Clock::Leaping => &HOURS,
+/// Builds them, with the tests of that suite.
+pub(super) fn build(machine: &Machine, suite: Suite) -> anyhow::Result<Binaries> {
+    let targets: &[&str] = match suite {
+        Suite::Everywhere => &["--no-run"],
+        Suite::Hours => &HOURS,
+        Suite::Faults => &FAULTS,
     };
     let tests = ["test", "-p", "tcpstate-tests"];
     let tests = cargo(machine, &[&tests, targets].concat(), &QUICKLY)?;
