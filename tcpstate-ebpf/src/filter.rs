@@ -22,9 +22,9 @@ pub struct Net {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Ports {
     /// Lowest port.
-    pub first: u16,
+    pub first: u32,
     /// Highest port.
-    pub last: u16,
+    pub last: u32,
 }
 
 /// Which facts the kernel side delivers. Values of one list are alternatives, lists must all agree, an empty list admits
@@ -64,7 +64,7 @@ pub struct Lengths {
     pub remote_nets: u32,
 }
 
-const _: () = assert!(size_of::<Filter>() == 24 + 12 * FILTER_VALUES + 2 * 36 * FILTER_VALUES);
+const _: () = assert!(size_of::<Filter>() == 24 + (4 + 2 * 8 + 2 * 36) * FILTER_VALUES);
 
 /// `TCP_SYN_SENT`
 const SYN_SENT: u8 = 2;
@@ -73,91 +73,83 @@ const SYN_RECV: u8 = 3;
 
 impl Filter {
     /// Whether a transition of a full socket out of `old` is delivered. What was delivered before the socket had a port,
-    /// or a tuple of its own, is known to the user side, which must learn that it is not wanted. For `apart` see
+    /// or a tuple of its own, is known to the user side, which must learn that it is not wanted. For `read` see
     /// [`Filter::admits`].
     #[inline(always)]
     #[must_use]
-    pub fn admits_step(&self, record: &Record, old: u8, apart: impl Fn(u64) -> u64) -> bool {
+    pub fn admits_step(&self, record: &Record, old: u8, read: impl Fn(&u32) -> u32 + Copy) -> bool {
         let mut record = *record;
         if old == SYN_SENT {
             record.lport = 0;
         } else if old == SYN_RECV {
             record.rport = 0;
         }
-        self.admits(&record, apart)
+        self.admits(&record, read)
     }
 
     /// Whether a fact about a socket with the tuple and the network namespace of `record` is delivered.
     ///
-    /// Arithmetic instead of comparisons, but for the last: the verifier follows both ways of every branch, and with one
-    /// for each value of each list it takes older kernels half a minute. `apart` gives back the bit that it takes, and
-    /// keeps the compiler from loading all values of a list at once, for which the programs' stack has no room.
+    /// Every part of the filter goes through `read`, by which the kernel side lets the verifier see constants: it follows
+    /// one way only of a branch on them, and takes off what is behind the other. On what is not constant there is
+    /// arithmetic instead of branches, but for the last, because the verifier follows both ways of those: with one for each
+    /// value it takes older kernels half a minute.
     #[inline(always)]
     #[must_use]
-    pub fn admits(&self, record: &Record, apart: impl Fn(u64) -> u64) -> bool {
+    pub fn admits(&self, record: &Record, read: impl Fn(&u32) -> u32 + Copy) -> bool {
         let lengths = &self.lengths;
         let family = u32::from(record.family);
         let port = |port: u16| {
+            let port = u32::from(port);
             move |ports: &Ports| {
-                let (port, first, last) = (port.into(), ports.first.into(), ports.last.into());
-                (u32::wrapping_sub(port, first) | u32::wrapping_sub(last, port)) >> 31 // a sign
+                let (first, last) = (read(&ports.first), read(&ports.last));
+                (port.wrapping_sub(first) | last.wrapping_sub(port)) >> 31 // a sign
             }
         };
         let net = |address: &[u8; 16]| {
             let address = words(address);
-            move |net: &Net| difference(net, family, &address)
+            move |net: &Net| difference(net, family, &address, read)
         };
-        let netns = outside(
-            &self.netns,
-            lengths.netns,
-            |inode| inode ^ record.netns,
-            &apart,
-        );
+        let inode = |inode: &u32| read(inode) ^ record.netns;
+        let netns = outside(&self.netns, read(&lengths.netns), inode);
         let lport = outside(
             &self.local_ports,
-            lengths.local_ports,
+            read(&lengths.local_ports),
             port(record.lport),
-            &apart,
         );
         let laddr = outside(
             &self.local_nets,
-            lengths.local_nets,
+            read(&lengths.local_nets),
             net(&record.laddr),
-            &apart,
         );
         let rport = outside(
             &self.remote_ports,
-            lengths.remote_ports,
+            read(&lengths.remote_ports),
             port(record.rport),
-            &apart,
         );
         let raddr = outside(
             &self.remote_nets,
-            lengths.remote_nets,
+            read(&lengths.remote_nets),
             net(&record.raddr),
-            &apart,
         );
         // A socket that connects has no local end until the kernel has found a route.
         let local = some(u32::from(record.lport)) & (lport | laddr);
-        let family = some(self.family) & some(self.family ^ family);
+        let wanted = read(&self.family);
+        let family = some(wanted) & some(wanted ^ family);
         // Listeners, and until 6.12 their newborn children, have no tuple of their own; children belong to listeners.
         let tuple = some(u32::from(record.rport)) & (family | local | rport | raddr);
         netns | tuple == 0
     }
 }
 
-/// 1 if `list` has values and none of them agrees, else 0; one agrees where its `difference` is 0. What stands behind the
-/// values of a list is 0, which agrees with nothing.
+/// 1 if the list has values, the first `length` of `list`, and none of them agrees, else 0; one agrees where its
+/// `difference` is 0.
 #[inline(always)]
-fn outside<T>(
-    list: &[T; FILTER_VALUES],
-    length: u32,
-    difference: impl Fn(&T) -> u32,
-    apart: impl Fn(u64) -> u64,
-) -> u64 {
+fn outside<T>(list: &[T; FILTER_VALUES], length: u32, difference: impl Fn(&T) -> u32) -> u64 {
     let mut outside = some(length);
-    for value in list {
-        outside = apart(outside & some(difference(value)));
+    for (value, number) in list.iter().zip(1..) {
+        if number <= length {
+            outside &= some(difference(value));
+        }
     }
     outside
 }
@@ -170,10 +162,15 @@ fn some(value: u32) -> u64 {
 
 /// 0 if `net` holds `address`.
 #[inline(always)]
-fn difference(net: &Net, family: u32, address: &[u32; 4]) -> u32 {
-    let mut difference = net.family ^ family;
+fn difference(
+    net: &Net,
+    family: u32,
+    address: &[u32; 4],
+    read: impl Fn(&u32) -> u32 + Copy,
+) -> u32 {
+    let mut difference = read(&net.family) ^ family;
     for ((address, mask), wanted) in address.iter().zip(&net.mask).zip(&net.address) {
-        difference |= (address & mask) ^ wanted;
+        difference |= (address & read(mask)) ^ read(wanted);
     }
     difference
 }

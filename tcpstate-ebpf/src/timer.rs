@@ -35,7 +35,7 @@ pub fn observe(timer: *const Sock, kind: u8) {
 
 #[inline(always)]
 fn emit(object: *const Sock, timer: *const Sock, kind: u8, of: u8, substate: u8) {
-    if !wanted::admits::<Probed>(object) {
+    if !wanted::admits_mini(object) {
         return;
     }
     let Some(counters) = counters::this_cpu() else {

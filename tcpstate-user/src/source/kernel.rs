@@ -113,6 +113,7 @@ impl KernelSource {
         let offsets = fields::offsets(&types)?;
         let has_cookie = u8::from(fields::has_function(&types, "bpf_get_socket_ptr_cookie"));
         let filtered = u8::from(config.filter != Filter::default());
+        let filter = filter::Bytes(config.filter);
         let want_details = u8::from(config.owners == Owners::Events);
         let (handlers, watchable) = match symbols::handlers() {
             Ok(handlers) => (handlers, Ok(())),
@@ -134,6 +135,7 @@ impl KernelSource {
             .override_global(aya_log::LEVEL, &log_level, false)
             .override_global("HAS_COOKIE", &has_cookie, true)
             .override_global("FILTERED", &filtered, true)
+            .override_global("FILTER", &filter, true)
             .override_global("WANT_DETAILS", &want_details, true)
             .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
             .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
@@ -146,7 +148,6 @@ impl KernelSource {
                 "/tcpstate-ebpf"
             )))
             .map_err(|error| refused(error.into(), "loading the programs"))?;
-        filter::set(&mut ebpf, config.filter)?;
         let logs = config
             .verbose
             .then(|| EbpfLogger::init(&mut ebpf))

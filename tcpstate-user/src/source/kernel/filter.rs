@@ -1,8 +1,7 @@
 //! The part of a selection that the kernel side can decide.
 use std::net::IpAddr;
 
-use anyhow::Context as _;
-use aya::{Ebpf, Pod, maps::Array};
+use aya::Pod;
 use ipnet::IpNet;
 use tcpstate_ebpf::{FAMILY_IPV4, FAMILY_IPV6, FILTER_VALUES, Filter, Lengths, Net, Ports};
 
@@ -37,18 +36,10 @@ pub fn in_kernel(selection: &Selection) -> Filter {
     }
 }
 
-/// Hands the filter to the programs, before they are attached.
-pub(super) fn set(ebpf: &mut Ebpf, filter: Filter) -> anyhow::Result<()> {
-    let map = ebpf.map_mut("FILTER").context("the object has no FILTER")?;
-    Array::<_, Bytes>::try_from(map)
-        .and_then(|mut array| array.set(0, Bytes(filter), 0))
-        .context("setting the filter")
-}
-
-/// The filter as the map takes it.
+/// The filter as the loader hands it to the programs.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
-struct Bytes(Filter);
+pub(super) struct Bytes(pub(super) Filter);
 
 #[expect(
     unsafe_code,
@@ -73,8 +64,8 @@ fn list<T, U: Copy + Default>(
 
 fn ports(port: &Port) -> Ports {
     Ports {
-        first: port.first,
-        last: port.last,
+        first: port.first.into(),
+        last: port.last.into(),
     }
 }
 

@@ -141,9 +141,9 @@ impl Owned {
             let record = record(fact.netns, &fact.tuple);
             let delivered = match fact.kind {
                 FactKind::Transition { old, .. } => {
-                    filter.admits_step(&record, old as u8, |bit| bit)
+                    filter.admits_step(&record, old as u8, |part| *part)
                 }
-                _ => filter.admits(&record, |bit| bit),
+                _ => filter.admits(&record, |part| *part),
             };
             if delivered {
                 run.apply(&fact);
