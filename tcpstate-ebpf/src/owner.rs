@@ -2,8 +2,8 @@
 use core::ptr;
 
 use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
-    btf_maps::SkStorage,
+    bindings::{BPF_NOEXIST, BPF_SK_STORAGE_GET_F_CREATE},
+    btf_maps::{LruHashMap, SkStorage},
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid,
         generated::{bpf_ktime_get_ns, bpf_seq_write, bpf_sk_storage_get},
@@ -41,6 +41,10 @@ struct User {
 /// Freed with its socket.
 #[btf_map]
 static USERS: SkStorage<User> = SkStorage::new();
+
+/// The same by cookie, for sockets to which the kernel gives no storage; the one that was used last stays longest.
+#[btf_map]
+static OTHER_USERS: LruHashMap<u64, User, 4096> = LruHashMap::new();
 
 /// Processes that take turns at one socket are told of this often; then the walks over open files have to do.
 const MAX_CHANGES: u32 = 8;
@@ -90,20 +94,11 @@ pub fn copied(sk: *const Sock) {
 #[inline(always)]
 fn uses(sk: *const Sock) {
     let tgid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    // SAFETY: the helper takes any full socket that BTF knows; the map is of its kind; a new value is zeroed.
-    let user = unsafe {
-        bpf_sk_storage_get(
-            (&raw const USERS).cast_mut().cast(),
-            sk.cast_mut().cast(),
-            ptr::null_mut(),
-            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
-        )
-        .cast::<User>()
-    };
-    if user.is_null() {
+    let Some(user) = stored(sk).or_else(|| remembered(sk)) else {
         return;
-    }
-    // SAFETY: not null, and alive as long as the socket. Of two processes that receive at once, either may be told twice.
+    };
+    // SAFETY: a map's value, which stays one while the program runs. Of two processes that receive at once, either may be
+    // told twice.
     let User {
         tgid: last,
         changes,
@@ -119,6 +114,43 @@ fn uses(sk: *const Sock) {
         });
     }
     emit(sk);
+}
+
+/// Who was last seen to use `sk`, in its own storage.
+#[inline(always)]
+fn stored(sk: *const Sock) -> Option<*mut User> {
+    // SAFETY: the helper takes any full socket that BTF knows; the map is of its kind; a new value is zeroed.
+    let user = unsafe {
+        bpf_sk_storage_get(
+            (&raw const USERS).cast_mut().cast(),
+            sk.cast_mut().cast(),
+            ptr::null_mut(),
+            u64::from(BPF_SK_STORAGE_GET_F_CREATE),
+        )
+    };
+    (!user.is_null()).then(|| user.cast())
+}
+
+/// The same where there is none: the socket's memory for options is used up, or the kernel (7.x) could not allocate
+/// without waiting, which it never can on a processor that has no compare-and-exchange of 16 bytes.
+#[inline(always)]
+fn remembered(sk: *const Sock) -> Option<*mut User> {
+    let cookie = Sock::cookie(sk);
+    if cookie == 0 {
+        return None;
+    }
+    OTHER_USERS.get_ptr_mut(cookie).or_else(|| {
+        // Another CPU may have been quicker, or there is no room: the look that follows tells.
+        let _ = OTHER_USERS.insert(
+            cookie,
+            User {
+                tgid: 0,
+                changes: 0,
+            },
+            BPF_NOEXIST.into(),
+        );
+        OTHER_USERS.get_ptr_mut(cookie)
+    })
 }
 
 /// States that the current task, which is no thread of the kernel, uses `sk`.

@@ -138,15 +138,10 @@ impl Sight {
         self.has_fentry() || self.has("kfree_skb")
     }
 
-    /// Who receives from a socket is seen when it does: from 5.11, and on 7.x not each time.
-    ///
-    /// # Panics
-    /// The kernel has no name.
+    /// Who receives from a socket is seen when it does: from 5.11.
     #[must_use]
     pub fn sees_receives(&self) -> bool {
-        let name = uname().expect("asking the kernel its name");
-        let is_7 = name.release().to_string_lossy().starts_with("7.");
-        (self.has("socket_received") || self.has("socket_copied")) && !is_7
+        self.has("socket_received") || self.has("socket_copied")
     }
 
     fn has(&self, program: &str) -> bool {
