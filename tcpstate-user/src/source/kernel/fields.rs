@@ -35,8 +35,9 @@ pub fn has_function(btf: &Btf, name: &str) -> bool {
 /// Whether the kernel has a tracepoint of this name.
 #[must_use]
 pub fn has_tracepoint(btf: &Btf, name: &str) -> bool {
+    // What there is none of is an empty list, and no error.
     btf.resolve_types_by_name(&format!("btf_trace_{name}"))
-        .is_ok()
+        .is_ok_and(|types| !types.is_empty())
 }
 
 /// The number of parameters of a kernel function; `None` if the kernel has none of this name.
@@ -104,4 +105,17 @@ fn target(btf: &Btf, member: &Member) -> anyhow::Result<Type> {
         ty = btf.resolve_type_by_id(inner)?;
     }
     Ok(ty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tracepoint_is_there_or_is_not() {
+        let description = std::fs::read(BTF_PATH).expect("the kernel describes its types");
+        let btf = Btf::from_bytes(&description).expect("they can be read");
+        assert!(has_tracepoint(&btf, "inet_sock_set_state"));
+        assert!(!has_tracepoint(&btf, "inet_sock_set_no_state"));
+    }
 }
