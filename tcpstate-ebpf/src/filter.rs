@@ -72,31 +72,30 @@ const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
 
 impl Filter {
-    /// 1 if a transition of a full socket out of `old` is not delivered, else 0. What was delivered before the socket had a
-    /// port, or a tuple of its own, is known to the user side, which must learn that it is not wanted. For `read` see
-    /// [`Filter::refuses`].
+    /// Whether a transition of a full socket out of `old` is delivered. What was delivered before the socket had a port,
+    /// or a tuple of its own, is known to the user side, which must learn that it is not wanted. For `read` see
+    /// [`Filter::admits`].
     #[inline(always)]
     #[must_use]
-    pub fn refuses_step(&self, record: &Record, old: u8, read: impl Fn(&u32) -> u32 + Copy) -> u64 {
+    pub fn admits_step(&self, record: &Record, old: u8, read: impl Fn(&u32) -> u32 + Copy) -> bool {
         let mut record = *record;
         if old == SYN_SENT {
             record.lport = 0;
         } else if old == SYN_RECV {
             record.rport = 0;
         }
-        self.refuses(&record, read)
+        self.admits(&record, read)
     }
 
-    /// 1 if a fact about a socket with the tuple and the network namespace of `record` is not delivered, else 0.
+    /// Whether a fact about a socket with the tuple and the network namespace of `record` is delivered.
     ///
     /// Every part of the filter goes through `read`, by which the kernel side lets the verifier see constants: it follows
     /// one way only of a branch on them, and takes off what is behind the other. On what is not constant there is
-    /// arithmetic instead of branches, because the verifier follows both ways of those. That goes for the result too:
-    /// where one way gives back a constant, verifiers before 6.4 take every number of the program for one that matters
-    /// and know no two states for the same any more.
+    /// arithmetic instead of branches, but for the last, because the verifier follows both ways of those: with one for each
+    /// value it takes older kernels half a minute.
     #[inline(always)]
     #[must_use]
-    pub fn refuses(&self, record: &Record, read: impl Fn(&u32) -> u32 + Copy) -> u64 {
+    pub fn admits(&self, record: &Record, read: impl Fn(&u32) -> u32 + Copy) -> bool {
         let lengths = &self.lengths;
         let family = u32::from(record.family);
         let port = |port: u16| {
@@ -135,7 +134,7 @@ impl Filter {
         let family = some(wanted) & some(wanted ^ family);
         // Listeners, and until 6.12 their newborn children, have no tuple of their own; children belong to listeners.
         let tuple = some(u32::from(record.rport)) & (family | local | rport | raddr);
-        netns | tuple
+        netns | tuple == 0
     }
 }
 

@@ -28,7 +28,8 @@ pub fn observe(timer: *const Sock, kind: u8) {
 
 #[inline(always)]
 fn state(object: *const Sock, timer: *const Sock, kind: u8, of: u8) {
-    if !wanted::admits::<Probed>(object) {
+    let common = Common::of(object);
+    if !wanted::admits::<Copied>(common.as_sock()) {
         return;
     }
     let Some(counters) = counters::this_cpu() else {
@@ -37,7 +38,6 @@ fn state(object: *const Sock, timer: *const Sock, kind: u8, of: u8) {
     let Some(room) = ring::reserve::<MiniRecord>(counters) else {
         return;
     };
-    let common = Common::of(object);
     let (substate, related) = if of == mini::TIMEWAIT {
         (common.substate(object), 0)
     } else {

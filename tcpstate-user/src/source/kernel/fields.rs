@@ -37,8 +37,9 @@ impl Types {
                 .collect(),
             tracepoints: tracepoints
                 .filter(|name| {
+                    // What there is none of is an empty list, and no error.
                     btf.resolve_types_by_name(&format!("btf_trace_{name}"))
-                        .is_ok()
+                        .is_ok_and(|types| !types.is_empty())
                 })
                 .collect(),
         })
@@ -189,5 +190,15 @@ mod tests {
             let error = circle(member);
             assert!(error.contains("in a circle"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_tracepoint_is_there_or_is_not() {
+        let description = std::fs::read(BTF_PATH).expect("the kernel describes its types");
+        let asked = ["inet_sock_set_state", "inet_sock_set_no_state"];
+        let types = Types::read(&description, std::iter::empty(), asked.into_iter());
+        let types = types.expect("they can be read");
+        assert!(types.has_tracepoint(asked[0]));
+        assert!(!types.has_tracepoint(asked[1]));
     }
 }

@@ -141,9 +141,9 @@ impl Owned {
             let record = record(fact.netns, &fact.tuple);
             let delivered = match fact.kind {
                 FactKind::Transition { old, .. } => {
-                    filter.refuses_step(&record, old as u8, |part| *part) == 0
+                    filter.admits_step(&record, old as u8, |part| *part)
                 }
-                _ => filter.refuses(&record, |part| *part) == 0,
+                _ => filter.admits(&record, |part| *part),
             };
             if delivered {
                 run.apply(&fact);
