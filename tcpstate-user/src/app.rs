@@ -3,10 +3,16 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command};
+use crate::{
+    cli::{Cli, Command},
+    privilege,
+};
 
 /// Runs the command line. Exit status: 0 done, 1 failed (one line on stderr), 2 bad usage.
 pub fn main() -> ExitCode {
+    if privilege::is_helper() {
+        return privilege::help();
+    }
     let cli = Cli::parse(); // exits with 2 on bad usage
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,7 @@ pub mod life;
 pub mod netns;
 pub mod netstat;
 pub mod places;
+pub mod privilege;
 pub mod recording;
 pub mod session;
 pub mod shown;

@@ -8,6 +8,7 @@ pub mod output;
 pub mod text;
 mod time;
 
+pub(crate) use self::file::folder_of;
 pub use self::{file::NewFile, output::Output, time::WallClock};
 use crate::tcp::Transition;
 
