@@ -3,11 +3,15 @@ use std::process::ExitCode;
 
 use crate::{
     cli::{Cli, Command},
+    privilege,
     sink::printable,
 };
 
 /// Runs the command line. Exit status: 0 done, 1 failed (one line on stderr), 2 bad usage.
 pub fn main() -> ExitCode {
+    if privilege::is_helper() {
+        return privilege::help();
+    }
     let words = std::env::args_os().collect();
     let cli = Cli::read(words).unwrap_or_else(|error| error.exit()); // with 2 on bad usage
     match run(cli) {

@@ -16,6 +16,7 @@ pub mod life;
 pub mod netns;
 pub mod netstat;
 pub mod places;
+pub mod privilege;
 pub mod proc;
 pub mod recording;
 pub mod session;

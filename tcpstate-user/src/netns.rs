@@ -1,4 +1,4 @@
-//! Network namespaces: which there are, what they are called, and a thread that looks into one.
+//! Network namespaces: which there are, what they are called, and what can be opened inside one.
 use std::{
     collections::BTreeMap,
     fmt,
@@ -15,15 +15,18 @@ use nix::{
     sched::{CloneFlags, setns},
     sys::statfs::{NSFS_MAGIC, statfs},
 };
+use serde::{Deserialize, Serialize};
 
-use crate::sink::printable;
-
+mod object;
 mod select;
-pub use self::select::{Selector, select, selector};
-use crate::proc;
+pub use self::{
+    object::{Object, Table, check, iterate, read, sock_diag},
+    select::{Selector, select, selector},
+};
+use crate::{privilege::Helper, proc, sink::printable};
 
 /// A network namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Netns {
     /// The inode number that identifies it, as in `net:[4026531840]`.
     pub inode: u32,
@@ -46,7 +49,7 @@ impl fmt::Display for Netns {
 }
 
 /// The network namespaces of this host as far as this process may look.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Found {
     /// Each namespace once, by inode.
     pub namespaces: Vec<Netns>,
@@ -57,9 +60,24 @@ pub struct Found {
 }
 
 /// Finds every namespace that has a task or an `ip netns` name. One that lives only by an open descriptor or by a
-/// bind mount elsewhere is not found.
+/// bind mount elsewhere is not found. Where a helper has the privilege to look, it does.
 #[must_use]
 pub fn all() -> Found {
+    let Some(helper) = Helper::running() else {
+        return search();
+    };
+    helper.find().unwrap_or_else(|error| {
+        let found = search();
+        Found {
+            unseen: found.unseen + 1,
+            unseen_why: Some(error.to_string()),
+            ..found
+        }
+    })
+}
+
+/// The same with nothing but the privilege of this process.
+pub(crate) fn search() -> Found {
     let mut search = Search::default();
     // Names first: the path of a name outlives every task.
     search.names();
@@ -96,9 +114,9 @@ pub fn current() -> io::Result<Netns> {
     })
 }
 
-/// Runs `f` in the namespace, on a thread of its own: the caller's thread never moves. What is already the caller's
-/// namespace needs no privilege. `NotFound` means that the namespace is gone.
-pub fn within<T: Send>(ns: &Netns, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+/// Runs `f` in the namespace, on a thread of its own: the caller's thread never moves. `NotFound` means that the
+/// namespace is gone.
+pub(crate) fn within<T: Send>(ns: &Netns, f: impl FnOnce() -> T + Send) -> io::Result<T> {
     let explain = |error: io::Error| {
         let remedy = match error.kind() {
             io::ErrorKind::PermissionDenied => "; entering it needs CAP_SYS_ADMIN: run as root",
@@ -107,9 +125,6 @@ pub fn within<T: Send>(ns: &Netns, f: impl FnOnce() -> T + Send) -> io::Result<T
         };
         io::Error::new(error.kind(), format!("{ns}: {error}{remedy}"))
     };
-    if current().map_err(explain)?.inode == ns.inode {
-        return Ok(f());
-    }
     let file = open(ns).map_err(explain)?;
     thread::scope(|scope| {
         thread::Builder::new()
@@ -128,7 +143,7 @@ pub fn within<T: Send>(ns: &Netns, f: impl FnOnce() -> T + Send) -> io::Result<T
 fn open(ns: &Netns) -> io::Result<File> {
     match open_checked(&ns.path, ns.inode) {
         Err(error) if has_ended(&error) => {
-            let again = all()
+            let again = search()
                 .namespaces
                 .into_iter()
                 .find(|other| other.inode == ns.inode);

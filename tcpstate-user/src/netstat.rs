@@ -1,13 +1,13 @@
 //! The kernel's own counters of TCP, as `/proc/net/netstat` and `/proc/net/snmp` show them for a network namespace.
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
-/// The counters of the calling thread's namespace by the kernel's names; empty where they cannot be read.
+use crate::netns::{self, Netns, Object, Table};
+
+/// The counters of a namespace by the kernel's names; empty where they cannot be read.
 #[must_use]
-pub fn tcp() -> BTreeMap<String, u64> {
-    // The thread's own link: `/proc/net` shows the namespace of the process's first thread.
-    let [netstat, snmp] = ["netstat", "snmp"].map(|name| {
-        fs::read_to_string(format!("/proc/thread-self/net/{name}")).unwrap_or_default()
-    });
+pub fn tcp(ns: &Netns) -> BTreeMap<String, u64> {
+    let [netstat, snmp] = [Table::Netstat, Table::Snmp]
+        .map(|table| netns::read(ns, Object::Table(table)).unwrap_or_default());
     let mut all = section(&netstat, "TcpExt:");
     all.extend(section(&snmp, "Tcp:"));
     all

@@ -20,6 +20,7 @@ use crate::{
     fact::Fact,
     netns::{self, Found},
     places::{CgroupFilter, Places},
+    privilege,
     shown::Shown,
     sink::Output,
     source::{
@@ -101,6 +102,8 @@ impl<'a> Session<'a> {
     fn start(settings: &'a Settings, view: &'a mut dyn View) -> anyhow::Result<Self> {
         let signals = signals()?;
         let source = KernelSource::start(settings.kernel)?;
+        // Before it has threads: each would keep what it was born with.
+        privilege::confine(|| source.counted().is_ok())?;
         let start_ns = clock::monotonic_ns();
         Ok(Self {
             settings,
@@ -153,7 +156,7 @@ impl<'a> Session<'a> {
                 () = tick(&mut shows) => true,
                 () = poll_fn(|cx| self.flow.view.poll_wish(cx)) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
-                step = self.walking.step() => { self.walk_on(step?)?; false }
+                step = self.walking.step() => { self.walk_on(step?); false }
                 _ = fetch.tick() => false,
                 ready = self.source.ready() => { ready?; false }
             };
@@ -192,7 +195,7 @@ impl<'a> Session<'a> {
         while !matches!(self.walking, Walking::Idle) {
             if !matches!(self.walking, Walking::Merging(_)) {
                 let step = self.walking.step().await?;
-                self.walk_on(step)?;
+                self.walk_on(step);
             }
             if let Walking::Merging(walked) = &self.walking {
                 report.clone_from(walked);
@@ -211,11 +214,11 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the walk to its next stage.
-    fn walk_on(&mut self, step: WalkStep) -> anyhow::Result<()> {
+    fn walk_on(&mut self, step: WalkStep) {
         self.walking = match step {
             WalkStep::Found(found) => {
                 self.flow.tracker.walk_begins();
-                let walk = self.source.walk(found)?;
+                let walk = self.source.walk(found);
                 let tick_ns = self.source.tick_ns();
                 Walking::Reading(tokio::task::spawn_blocking(move || walk.run(tick_ns)))
             }
@@ -224,7 +227,6 @@ impl<'a> Session<'a> {
                 Walking::Merging(walked)
             }
         };
-        Ok(())
     }
 
     /// Tells the tracker when facts were lost since the last look.

@@ -9,6 +9,7 @@ pub(crate) mod piece;
 pub mod text;
 mod time;
 
+pub(crate) use self::file::folder_of;
 pub use self::{file::NewFile, output::Output, time::WallClock};
 use crate::tcp::Transition;
 

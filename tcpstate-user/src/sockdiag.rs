@@ -5,19 +5,28 @@
 //! `/proc/net/sockstat` is the number of timewait mini-sockets, IPv4 and IPv6, of the namespace (each holds one count of
 //! `tcp_death_row.tw_refcount` while its timer is armed, that is, while it exists). They are in FIN_WAIT2 or in TIME_WAIT.
 //! The dump shows those in FIN_WAIT2, so that the others are the TIME_WAIT sockets.
-use std::{fs, io, ops::AddAssign};
+use std::{
+    io,
+    ops::AddAssign,
+    os::fd::{AsRawFd as _, OwnedFd},
+};
 
 use netlink_packet_core::{
     DecodeError, DoneBuffer, ErrorBuffer, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE,
     NLMSG_ERROR, NLMSG_NOOP, NLMSG_OVERRUN, NetlinkBuffer, Parseable,
 };
 use netlink_packet_sock_diag::inet::{InetResponseHeader, Timer};
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
-use nix::libc;
+use nix::{
+    errno::Errno,
+    sys::socket::{MsgFlags, NetlinkAddr, connect, recv, send},
+};
 
 pub mod each;
 
-use crate::tcp::TcpState;
+use crate::{
+    netns::{self, Netns, Object, Table},
+    tcp::TcpState,
+};
 
 /// Sockets in each live state. Invariant: `CLOSE` is the absence of a socket and always counts 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,10 +101,13 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const LIVE_STATES: u32 = 0b1_1111_0111_1110;
 const TIME_WAIT: u32 = 1 << TcpState::TimeWait as u32;
 
-/// Counts the TCP sockets, IPv4 and IPv6, of the calling thread's network namespace by state.
-pub fn count_current() -> Result<StateCounts, CountError> {
+/// Counts the TCP sockets, IPv4 and IPv6, of a network namespace by state.
+///
+/// # Errors
+/// The kernel does not show them.
+pub fn count(ns: &Netns) -> Result<StateCounts, CountError> {
     let mut buffer = vec![0; BUFFER_BYTES];
-    consistent(|| count_once(&mut buffer))
+    consistent(|| count_once(ns, &mut buffer))
 }
 
 /// Repeats a dump that changes have interrupted.
@@ -109,16 +121,15 @@ fn consistent<T>(mut dump: impl FnMut() -> Result<T, CountError>) -> Result<T, C
     Err(CountError::Interrupted)
 }
 
-fn count_once(buffer: &mut [u8]) -> Result<StateCounts, CountError> {
-    // The thread's own link: `/proc/net` shows the namespace of the process's first thread.
-    let minisockets = fs::read_to_string("/proc/thread-self/net/sockstat")
+fn count_once(ns: &Netns, buffer: &mut [u8]) -> Result<StateCounts, CountError> {
+    let minisockets = netns::read(ns, Object::Table(Table::Sockstat))
         .ok()
         .as_deref()
         .and_then(minisockets);
     let Some(minisockets) = minisockets else {
-        return Ok(tally(LIVE_STATES, buffer)?.counts); // slower, and as true
+        return Ok(tally(ns, LIVE_STATES, buffer)?.counts); // slower, and as true
     };
-    let mut tally = tally(LIVE_STATES & !TIME_WAIT, buffer)?;
+    let mut tally = tally(ns, LIVE_STATES & !TIME_WAIT, buffer)?;
     tally.counts.add(
         TcpState::TimeWait,
         minisockets.saturating_sub(tally.fin_wait2_minisockets),
@@ -144,10 +155,10 @@ pub(crate) struct Tally {
     fin_wait2_minisockets: u64,
 }
 
-fn tally(states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
+fn tally(ns: &Netns, states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
     let mut tally = Tally::default();
-    dump(&request(states, 0), buffer, &mut |payload| {
-        count(payload, &mut tally)
+    dump(ns, &request(states, 0), buffer, &mut |payload| {
+        add(payload, &mut tally)
     })?;
     Ok(tally)
 }
@@ -156,14 +167,13 @@ fn tally(states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
 pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), CountError>;
 
 /// One dump, on a socket of its own: what an abandoned one left unread goes with it.
-fn dump(request: &[u8], buffer: &mut [u8], take: Take<'_>) -> Result<(), CountError> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(CountError::Socket)?;
-    socket.bind_auto().map_err(CountError::Socket)?;
+fn dump(ns: &Netns, request: &[u8], buffer: &mut [u8], take: Take<'_>) -> Result<(), CountError> {
+    let refused = |error: Errno| CountError::Socket(error.into());
+    let socket = netns::sock_diag(ns).map_err(CountError::Socket)?;
+    let fd = socket.as_raw_fd();
     // Connected to the kernel, so that no other process can answer in its place.
-    socket
-        .connect(&SocketAddr::new(0, 0))
-        .map_err(CountError::Socket)?;
-    retry_interrupted(|| socket.send(request, 0)).map_err(CountError::Socket)?;
+    connect(fd, &NetlinkAddr::new(0, 0)).map_err(refused)?;
+    retry_interrupted(|| send(fd, request, MsgFlags::empty())).map_err(refused)?;
 
     while receive(&socket, buffer, take)? == Progress::More {}
     Ok(())
@@ -195,14 +205,13 @@ pub(crate) enum Progress {
     Done,
 }
 
-fn receive(socket: &Socket, buffer: &mut [u8], take: Take<'_>) -> Result<Progress, CountError> {
+fn receive(socket: &OwnedFd, buffer: &mut [u8], take: Take<'_>) -> Result<Progress, CountError> {
     // `MSG_TRUNC` returns the whole length of a datagram, also of one that did not fit.
-    let length = match retry_interrupted(|| socket.recv(&mut &mut buffer[..], libc::MSG_TRUNC)) {
+    let received = retry_interrupted(|| recv(socket.as_raw_fd(), buffer, MsgFlags::MSG_TRUNC));
+    let length = match received {
         Ok(length) => length,
-        Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-            return Err(CountError::Interrupted);
-        }
-        Err(error) => return Err(CountError::Socket(error)),
+        Err(Errno::ENOBUFS) => return Err(CountError::Interrupted),
+        Err(error) => return Err(CountError::Socket(error.into())),
     };
     let datagram = buffer.get(..length).ok_or_else(|| {
         CountError::Malformed(format!(
@@ -251,7 +260,7 @@ pub(crate) fn read(mut datagram: &[u8], take: Take<'_>) -> Result<Progress, Coun
 }
 
 /// Counts one socket. Only the fixed header is parsed: attributes would be allocated, and the state is not in them.
-pub(crate) fn count(payload: &[u8], tally: &mut Tally) -> Result<(), CountError> {
+pub(crate) fn add(payload: &[u8], tally: &mut Tally) -> Result<(), CountError> {
     let header = InetResponseHeader::parse(payload)?;
     let state = state(&header)?;
     tally.counts.add(state, 1);
@@ -271,10 +280,10 @@ fn refused(code: i32) -> CountError {
 }
 
 /// Repeats a system call that a signal interrupted.
-fn retry_interrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+fn retry_interrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(Errno::EINTR) => {}
             result => return result,
         }
     }

@@ -24,6 +24,7 @@ pub mod privilege;
 pub mod scene;
 pub mod served;
 pub mod sockets;
+pub mod task;
 pub mod terminal;
 pub mod tool;
 pub mod traffic;

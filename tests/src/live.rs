@@ -1,11 +1,12 @@
 //! `count --live --json`: the tracker's own counts at a moment of the test's choice.
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Command};
 
 use serde_json::Value;
 
 use crate::{
-    Run, Tool, host,
+    Run, Tool, host, privilege,
     sockets::{self, ByState},
+    tool,
 };
 
 /// How far the tool may be behind: what belongs together follows within this long, and is waited for. ns
@@ -43,17 +44,34 @@ impl Live {
     /// It does not get ready.
     #[must_use]
     pub fn start_with(options: &[&str]) -> Self {
-        let live = [
+        Self::launch(tool::command(&[]), options)
+    }
+
+    /// The same by a command line of the caller's, without its words.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    #[must_use]
+    pub fn launch(mut command: Command, options: &[&str]) -> Self {
+        privilege::demand();
+        command.args([
             "count",
             "--live",
             "0.1",
             "--json",
             "--all-netns",
             "--summary",
-        ];
-        Self {
-            tool: Tool::start(&[&live[..], options].concat()),
-        }
+        ]);
+        command.args(options);
+        let tool = Tool::launch(command);
+        tool.await_ready();
+        Self { tool }
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.tool.pid()
     }
 
     /// The tool itself.

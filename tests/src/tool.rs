@@ -16,7 +16,10 @@ use nix::{
 };
 
 use self::lines::Lines;
-pub use self::{copy::PublicCopy, run::Run};
+pub use self::{
+    copy::{NOBODY, PublicCopy},
+    run::Run,
+};
 use crate::{Line, PATIENCE, host, privilege};
 
 /// The tool, running.

@@ -5,6 +5,7 @@ mod unit;
 
 use tcpstate_tests::{
     Namespace, Samples, bpf, poll_until, sockets,
+    task::set,
     traffic::{self, V4},
 };
 
@@ -12,17 +13,15 @@ use self::unit::Unit;
 
 /// How many connections end in each way.
 const TIMES: u8 = 5;
-/// CAP_SYSLOG, CAP_PERFMON, CAP_BPF, as bits: what tcpstate.service documents.
-const MEASURE: u64 = 1 << 34 | 1 << 38 | 1 << 39;
-/// And CAP_SYS_PTRACE, CAP_SYS_ADMIN: what tcpstate-all-netns.service documents.
-const EVERYWHERE: u64 = MEASURE | 1 << 19 | 1 << 21;
 
 #[test]
 fn all_namespaces() {
     let before = bpf::Objects::loaded();
     let elsewhere = Namespace::new();
     let unit = Unit::start("tcpstate-all-netns.service");
-    unit.assert_confined(EVERYWHERE);
+    // What tcpstate-all-netns.service documents.
+    unit.assert_confined(set::MEASURE | set::LOOK, Some(set::LOOK));
+    unit.assert_rated(27);
     // It takes up the other namespace's sockets after those of its own.
     let start = unit.scrape();
     elsewhere.run(resets);
@@ -37,7 +36,9 @@ fn own_namespace() {
     let before = bpf::Objects::loaded();
     let elsewhere = Namespace::new();
     let unit = Unit::start("tcpstate.service");
-    unit.assert_confined(MEASURE);
+    // What tcpstate.service documents.
+    unit.assert_confined(set::MEASURE, None);
+    unit.assert_rated(20);
     let start = unit.scrape();
     elsewhere.run(resets);
     resets();

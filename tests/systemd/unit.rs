@@ -1,7 +1,11 @@
 //! A unit of the package: started and stopped by `systemctl`, looked at from outside, and scraped.
-use std::{fs, net::SocketAddr, path::Path, process::Command};
+use std::{net::SocketAddr, path::Path, process::Command};
 
-use tcpstate_tests::{Samples, http, poll_until, traffic::V4};
+use tcpstate_tests::{
+    Samples, http, poll_until,
+    task::{self, Task},
+    traffic::V4,
+};
 
 /// The port of `serve`.
 const PORT: u16 = 9817;
@@ -40,35 +44,49 @@ impl Unit {
         Samples::scrape(address())
     }
 
-    /// It is a user of its own, may gain nothing, and each of its threads has these capabilities and no others.
-    pub(crate) fn assert_confined(&self, capabilities: u64) {
+    /// It is a user of its own, may gain nothing, and none of its threads has a capability left, but those of its helper,
+    /// which has these and no others. What could be had at all is `bounding`.
+    pub(crate) fn assert_confined(&self, bounding: u64, helper: Option<u64>) {
         assert_eq!(property(self.name, "DynamicUser"), "yes");
-        let mut tasks = 0;
-        for task in fs::read_dir(format!("/proc/{}/task", self.pid)).expect("its threads") {
-            let path = task.expect("a thread").path().join("status");
-            let status = fs::read_to_string(&path).expect("its status");
-            let of = |field: &str| -> Vec<&str> {
-                let line = status.lines().find_map(|line| line.strip_prefix(field));
-                line.expect("the kernel tells it")
-                    .split_whitespace()
-                    .collect()
-            };
-            for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
-                let has = u64::from_str_radix(of(set)[0], 16).expect("a bit set");
-                assert_eq!(
-                    has, capabilities,
-                    "{set} {has:x} and not {capabilities:x}, {path:?}"
-                );
-            }
-            for uid in of("Uid:") {
-                let uid: u32 = uid.parse().expect("a user id");
-                assert!(DYNAMIC_UIDS.contains(&uid), "user {uid}, {path:?}");
-            }
-            assert_eq!(of("NoNewPrivs:"), ["1"], "{path:?}");
-            assert_eq!(of("Seccomp:"), ["2"], "a filter of system calls, {path:?}");
-            tasks += 1;
+        let mut tasks: Vec<(Task, u64)> = Vec::new();
+        tasks.extend(
+            Task::all(self.pid)
+                .into_iter()
+                .map(|task| (task, task::measuring())),
+        );
+        let child = task::helper(self.pid);
+        assert_eq!(child.is_some(), helper.is_some(), "{child:?}");
+        if let (Some(child), Some(capabilities)) = (child, helper) {
+            tasks.extend(
+                Task::all(child)
+                    .into_iter()
+                    .map(|task| (task, capabilities)),
+            );
         }
-        println!("{}: {tasks} threads, CapEff {capabilities:016x}", self.name);
+        for (task, capabilities) in &tasks {
+            task.assert_confined(*capabilities);
+            assert_eq!(task.set("CapBnd:"), bounding, "{task:#?}");
+            for uid in task.field("Uid:").split_whitespace() {
+                let uid: u32 = uid.parse().expect("a user id");
+                assert!(DYNAMIC_UIDS.contains(&uid), "user {uid}: {task:#?}");
+            }
+            println!("{}: {}: CapEff {capabilities:016x}", self.name, task.name);
+        }
+    }
+
+    /// systemd's own judgement of what it may do, from 0 (nothing) to 100.
+    pub(crate) fn assert_rated(&self, at_most: u32) {
+        let path = property(self.name, "FragmentPath");
+        let threshold = format!("--threshold={at_most}");
+        let words = [
+            "security",
+            "--offline=true",
+            "--no-pager",
+            &threshold,
+            &path,
+        ];
+        let judgement = run("systemd-analyze", &words);
+        println!("{}", judgement.lines().last().unwrap_or_default());
     }
 
     /// Ends it, cleanly.

@@ -110,9 +110,15 @@ impl Args {
 
     fn counts(&self) -> anyhow::Result<StateCounts> {
         match self.event.netns() {
-            Some(selector) => Ok(netns::within(&selector.find()?, sockdiag::count_current)??),
+            Some(selector) => {
+                let ns = selector.find()?;
+                netns::check(&ns)?;
+                Ok(sockdiag::count(&ns)?)
+            }
             None if self.all_netns => count_all(),
-            None => Ok(sockdiag::count_current()?),
+            None => Ok(sockdiag::count(
+                &netns::current().context("own network namespace")?,
+            )?),
         }
     }
 }
@@ -126,9 +132,9 @@ fn count_all() -> anyhow::Result<StateCounts> {
     let mut entered = 0;
     let mut failed = Vec::new();
     for ns in &found.namespaces {
-        match netns::within(ns, sockdiag::count_current) {
-            Ok(counts) => {
-                sum += counts.with_context(|| ns.to_string())?;
+        match netns::check(ns) {
+            Ok(()) => {
+                sum += sockdiag::count(ns).with_context(|| ns.to_string())?;
                 entered += usize::from(ns.inode != own);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // ended meanwhile, and its sockets with it

@@ -1,11 +1,11 @@
 //! Gathers the evidence of a namespace from the running kernel: settings, counters, sockets. Works for an ordinary user.
 mod sockets;
 
-use std::{collections::BTreeMap, fs, time::Instant};
+use std::{collections::BTreeMap, time::Instant};
 
 use super::evidence::{Counters, Settings, Space, Watched};
 use crate::{
-    netns::{self, Netns},
+    netns::{self, Netns, Object, Table},
     netstat,
 };
 
@@ -53,10 +53,10 @@ impl Subject {
     /// # Errors
     /// It cannot be entered.
     pub fn begin(netns: Netns) -> anyhow::Result<Self> {
-        let before = netns::within(&netns, counters)?;
+        netns::check(&netns)?;
         Ok(Self {
+            before: counters(&netns),
             netns,
-            before,
             since: Instant::now(),
         })
     }
@@ -72,11 +72,10 @@ impl Subject {
     /// # Errors
     /// It cannot be entered any more.
     pub fn space(&self, watched: bool, missing: &mut Vec<String>) -> anyhow::Result<Space> {
-        let (settings, total, sockstat, sockets) = netns::within(&self.netns, || {
-            let settings = settings();
-            let sockets = sockets::gather(&settings);
-            (settings, counters(), sockstat(), sockets)
-        })?;
+        netns::check(&self.netns)?;
+        let settings = settings(&self.netns);
+        let sockets = sockets::gather(&self.netns, &settings);
+        let total = counters(&self.netns);
         let watched = watched.then(|| Watched {
             span_ms: u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX),
             grown: total
@@ -107,7 +106,7 @@ impl Subject {
             counters: Counters {
                 total,
                 watched,
-                sockstat,
+                sockstat: sockstat(&self.netns),
             },
             sockets,
             measured: None,
@@ -115,25 +114,25 @@ impl Subject {
     }
 }
 
-/// The settings of the calling thread's namespace, as far as it has them.
-fn settings() -> Settings {
-    let read = |path: &&str| {
+/// The settings of a namespace, as far as it has them.
+fn settings(ns: &Netns) -> Settings {
+    let read = |path: &&'static str| {
         let name = path.rsplit('/').next()?;
-        let text = fs::read_to_string(format!("/proc/sys/net/{path}")).ok()?;
+        let text = netns::read(ns, Object::Setting(path)).ok()?;
         Some((name.to_owned(), text.trim().to_owned()))
     };
     Settings(Settings::PATHS.iter().filter_map(read).collect())
 }
 
-/// The counters of the calling thread's namespace that are of use here.
-fn counters() -> BTreeMap<String, u64> {
-    let mut all = netstat::tcp();
+/// The counters of a namespace that are of use here.
+fn counters(ns: &Netns) -> BTreeMap<String, u64> {
+    let mut all = netstat::tcp(ns);
     all.retain(|name, _| NAMES.contains(&name.as_str()));
     all
 }
 
-fn sockstat() -> BTreeMap<String, u64> {
-    tcp_line(&fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default())
+fn sockstat(ns: &Netns) -> BTreeMap<String, u64> {
+    tcp_line(&netns::read(ns, Object::Table(Table::Sockstat)).unwrap_or_default())
 }
 
 /// The TCP line of `/proc/net/sockstat`: `TCP: inuse 5 orphan 0 tw 3 alloc 8 mem 1`.

@@ -64,7 +64,7 @@ fn settings(text: &str) {
 /// Any datagram is an answer of `sock_diag`, or one error.
 pub fn sock_diag(data: &[u8]) {
     let mut tally = sockdiag::Tally::default();
-    let counted = sockdiag::read(data, &mut |payload| sockdiag::count(payload, &mut tally));
+    let counted = sockdiag::read(data, &mut |payload| sockdiag::add(payload, &mut tally));
     let mut sockets = 0_u64;
     let described = sockdiag::read(data, &mut |payload| {
         sockets += u64::from(each::Socket::read(payload)?.state != crate::tcp::TcpState::Close);

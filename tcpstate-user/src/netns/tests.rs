@@ -16,10 +16,9 @@ fn the_own_namespace_is_found_once_and_its_path_opens_it() {
 #[test]
 fn the_own_namespace_needs_no_privilege() {
     let own = current().unwrap();
-    assert_eq!(
-        within(&own, || current().unwrap().inode).unwrap(),
-        own.inode
-    );
+    check(&own).unwrap();
+    let range = Object::Setting("ipv4/ip_local_port_range");
+    assert_eq!(read(&own, range).unwrap().split_whitespace().count(), 2);
 }
 
 #[test]
@@ -29,7 +28,7 @@ fn a_namespace_that_has_ended_is_named_even_where_its_path_leads_to_another() {
         name: Some("blue".to_owned()),
         ..current().unwrap()
     };
-    let error = within(&gone, || unreachable!("no namespace has this inode")).unwrap_err();
+    let error = check(&gone).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     assert_eq!(
         error.to_string(),
@@ -62,4 +61,12 @@ fn other_files_are_no_network_namespaces() {
     assert!(has_ended(
         &inode_of(Path::new("/no/such/path")).unwrap_err()
     ));
+}
+
+#[test]
+fn only_known_settings_are_opened() {
+    for path in ["../../etc/passwd", "ipv4/tcp_fastopen_key", ""] {
+        let error = Object::Setting(path).open(None).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{path}");
+    }
 }

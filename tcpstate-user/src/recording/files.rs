@@ -9,6 +9,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use crate::{privilege, sink::folder_of};
+
 /// Where a recording goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -53,7 +55,10 @@ impl Files {
                 io::stdout().as_fd().try_clone_to_owned()?.into(),
                 "-".into(),
             ),
-            Target::File(base) if rotation.is_set() => open_new(base)?,
+            Target::File(base) if rotation.is_set() => {
+                privilege::keep_for(folder_of(base));
+                open_new(base)?
+            }
             Target::File(path) => (open(path, false)?, path.clone()),
         };
         Ok(Self {
@@ -147,13 +152,9 @@ fn parts(base: &Path) -> (String, String) {
 
 /// Removes the oldest files of this name, also those of earlier runs, so that the disk's share stays bounded.
 fn remove_oldest(base: &Path, keep: usize) -> io::Result<()> {
-    let folder = match base.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
     let (before, after) = parts(base);
     let mut stamps = Vec::new();
-    for entry in read_dir(folder)? {
+    for entry in read_dir(folder_of(base))? {
         let name = entry?.file_name();
         let stamp = name
             .to_str()

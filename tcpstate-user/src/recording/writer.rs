@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 
 use super::{Rotation, Row, Target, encode::Encoder, files::Files, frame};
-use crate::about::About;
+use crate::{about::About, privilege};
 
 /// Batches in the queue: of 4096 rows each, they take about 40 MiB.
 const QUEUE_BATCHES: usize = 32;
@@ -69,10 +69,10 @@ impl Writer {
             ..Shared::default()
         });
         let of_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new()
-            .name("recorder".into())
-            .spawn(move || write(&jobs, files, addresses, &of_thread))
-            .context("starting the thread that records")?;
+        let thread = privilege::spawn("recorder", move || {
+            write(&jobs, files, addresses, &of_thread)
+        })
+        .context("starting the thread that records")?;
         Ok(Self {
             queue: Some(queue),
             shared,

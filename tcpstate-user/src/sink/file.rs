@@ -9,6 +9,8 @@ use std::{
 use anyhow::Context as _;
 use tempfile::NamedTempFile;
 
+use crate::privilege;
+
 /// A file yet to be written.
 #[derive(Debug)]
 pub struct NewFile {
@@ -74,14 +76,20 @@ impl NewFile {
 
 /// A new file in the folder of `path`, with the permissions that `path` is to have, less the umask.
 fn beside(path: &Path, permissions: Permissions) -> std::io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
+    privilege::keep_for(folder);
     tempfile::Builder::new()
         .prefix(".tcpstate-")
         .permissions(permissions)
         .tempfile_in(folder)
+}
+
+/// The folder that a file is in.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
 }
 
 #[cfg(test)]

@@ -23,7 +23,10 @@ use super::{
     json::{Address, Rfc3339},
     printable,
 };
-use crate::tcp::{Reason, Role, Transition, Tuple};
+use crate::{
+    privilege,
+    tcp::{Reason, Role, Transition, Tuple},
+};
 
 /// Entries that wait for a slow journal before others are dropped: about 6 MiB.
 const QUEUE: usize = 16 << 10;
@@ -59,10 +62,8 @@ impl Journal {
             .with_syslog_identifier("tcpstate".to_owned());
         let (queue, entries) = sync_channel(QUEUE);
         let done = Arc::new(Done::default());
-        let thread = std::thread::Builder::new().name("journal".into());
         let counters = Arc::clone(&done);
-        let writer = thread
-            .spawn(move || write(&log, clock, &entries, &counters))
+        let writer = privilege::spawn("journal", move || write(&log, clock, &entries, &counters))
             .context("starting the journal's thread")?;
         Ok(Self {
             queue: Some(queue),

@@ -6,7 +6,7 @@ use netlink_packet_core::{NlasIterator, Parseable as _};
 use netlink_packet_sock_diag::inet::{InetResponseBuffer, InetResponseHeader, Timer};
 
 use super::{BUFFER_BYTES, CountError, LIVE_STATES, consistent, dump, request, state};
-use crate::tcp::TcpState;
+use crate::{netns::Netns, tcp::TcpState};
 
 /// One socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,16 +101,21 @@ fn quiet(attributes: &[u8]) -> Result<Option<Quiet>, CountError> {
     Ok(None)
 }
 
-/// Shows every TCP socket of the calling thread's network namespace to `see`, IPv4 and IPv6. What it gathers begins
+/// Shows every TCP socket of a network namespace to `see`, IPv4 and IPv6. What it gathers begins
 /// with `new`, and anew where changes have interrupted the dump.
 ///
 /// # Errors
 /// The kernel refuses or answers with something else.
-pub fn current<T>(new: impl Fn() -> T, see: impl Fn(&mut T, &Socket)) -> Result<T, CountError> {
+pub fn of<T>(
+    ns: &Netns,
+    new: impl Fn() -> T,
+    see: impl Fn(&mut T, &Socket),
+) -> Result<T, CountError> {
     let mut buffer = vec![0; BUFFER_BYTES];
     consistent(|| {
         let mut gathered = new();
         dump(
+            ns,
             &request(LIVE_STATES, ASK_FOR_INFO),
             &mut buffer,
             &mut |payload| {
@@ -134,7 +139,8 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let stream = TcpStream::connect(address).unwrap();
         let own = stream.local_addr().unwrap();
-        let sockets = current(Vec::new, |all, socket| all.push(socket.clone())).unwrap();
+        let here = crate::netns::current().unwrap();
+        let sockets = of(&here, Vec::new, |all, socket| all.push(socket.clone())).unwrap();
         let find = |local: u16, remote: u16| {
             let mut all = sockets.iter();
             all.find(|socket| (socket.lport, socket.rport) == (local, remote))

@@ -3,6 +3,7 @@
 pub(crate) mod counters;
 pub(crate) mod fields;
 pub(crate) mod filter;
+mod iterator;
 mod lockdown;
 mod plan;
 mod rings;
@@ -10,7 +11,12 @@ pub(crate) mod symbols;
 pub(crate) mod timers;
 mod walk;
 
-use std::{io::ErrorKind, os::fd::AsFd, time::Duration};
+use std::{
+    io::ErrorKind,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use aya::{
@@ -25,13 +31,17 @@ use nix::{
 
 use tcpstate_ebpf::{Filter, Want};
 
+pub(crate) use self::iterator::iterate;
 pub use self::{
     counters::Counted,
     filter::in_kernel,
     plan::{Plan, Probe, Tier},
     walk::{Walk, Walked},
 };
-use self::{counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers, timers::Timers};
+use self::{
+    counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers, timers::Timers,
+    walk::Links,
+};
 use super::{Lost, Source};
 use crate::{clock, fact::Fact, netns::Found, proc};
 
@@ -86,10 +96,10 @@ pub struct KernelSource {
     counters: CounterMap,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
     /// Run-time statistics are on while this is open.
-    stats: Option<std::os::fd::OwnedFd>,
+    stats: Option<OwnedFd>,
     /// Length of a jiffy, ns.
     tick_ns: u32,
-    owners: Owners,
+    links: Arc<Links>,
 }
 
 /// Name of the program at the main tracepoint.
@@ -177,15 +187,10 @@ impl KernelSource {
             .then(|| aya::sys::enable_stats(aya::sys::Stats::RunTime))
             .transpose()
             .map_err(|error| refused(error.into(), "turning on BPF run-time statistics"))?;
-        let walk: &mut Iter = program(&mut ebpf, WALK_PROGRAM)?;
-        walk.load("tcp", &btf)
-            .map_err(|error| refused(error.into(), "loading the socket iterator"))?;
-        if config.owners >= Owners::Walks {
-            let files: &mut Iter = program(&mut ebpf, FILES_PROGRAM)?;
-            files
-                .load("task_file", &btf)
-                .map_err(|error| refused(error.into(), "loading the iterator over open files"))?;
-        }
+        let sockets = attach_iterator(&mut ebpf, WALK_PROGRAM, "tcp", &btf)?;
+        let files = (config.owners >= Owners::Walks)
+            .then(|| attach_iterator(&mut ebpf, FILES_PROGRAM, "task_file", &btf))
+            .transpose()?;
         // Mini-sockets first: a full socket's end is understood only where its timewait socket was seen.
         let mut plan = if config.minis {
             Plan::attach(&mut ebpf, &btf, &types, &watchable)
@@ -209,7 +214,7 @@ impl KernelSource {
             logs,
             stats,
             tick_ns,
-            owners: config.owners,
+            links: Arc::new(Links { sockets, files }),
         })
     }
 
@@ -221,16 +226,10 @@ impl KernelSource {
 
     /// Prepares a walk over the socket tables of the namespaces that were found. Until [`KernelSource::walked`] takes
     /// its facts, nothing later than now is drained.
-    ///
-    /// # Errors
-    /// The object has no such program.
-    pub fn walk(&mut self, found: Found) -> anyhow::Result<Walk> {
-        let mut walk = Walk::prepare(program(&mut self.ebpf, WALK_PROGRAM)?, found);
-        if self.owners >= Owners::Walks {
-            walk.prepare_files(program(&mut self.ebpf, FILES_PROGRAM)?);
-        }
+    pub fn walk(&mut self, found: Found) -> Walk {
+        let walk = Walk::prepare(Arc::clone(&self.links), found);
         self.rings.hold_back(walk.start_ns());
-        Ok(walk)
+        walk
     }
 
     /// Takes the facts of a walk, which are drained with the others in order of time.
@@ -362,6 +361,15 @@ fn attach_main(ebpf: &mut Ebpf, name: &str, btf: &Btf) -> anyhow::Result<BtfTrac
     main.attach()
         .and_then(|link| main.take_link(link))
         .map_err(|error| refused(error.into(), "attaching to sock:inet_sock_set_state"))
+}
+
+/// Loads and attaches a program that walks over a table of the kernel.
+fn attach_iterator(ebpf: &mut Ebpf, name: &str, table: &str, btf: &Btf) -> anyhow::Result<OwnedFd> {
+    let walk: &mut Iter = program(ebpf, name)?;
+    walk.load(table, btf)
+        .map_err(|error| refused(error.into(), "loading an iterator"))?;
+    let loaded = walk.fd().context("loading an iterator")?;
+    iterator::attach(loaded.as_fd()).map_err(|error| refused(error.into(), "attaching an iterator"))
 }
 
 /// A program of the object by its name and type.

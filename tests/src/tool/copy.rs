@@ -9,7 +9,7 @@ use std::{
 use super::command;
 
 /// Number of the user `nobody`.
-const NOBODY: u32 = 65534;
+pub const NOBODY: u32 = 65534;
 
 /// A copy of the tool; it goes with this value.
 #[derive(Debug)]
@@ -30,15 +30,25 @@ impl PublicCopy {
         copy
     }
 
-    /// The command line `tcpstate ARGS`, run by a user without any capability.
+    /// The command line `tcpstate ARGS`.
     #[must_use]
-    pub fn command_for_nobody(&self, args: &[&str]) -> Command {
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(self.path());
-        command.args(args).uid(NOBODY).gid(NOBODY);
+        command.args(args);
         command
     }
 
-    fn path(&self) -> PathBuf {
+    /// The same, run by a user without any capability, but for those of the file.
+    #[must_use]
+    pub fn command_for_nobody(&self, args: &[&str]) -> Command {
+        let mut command = self.command(args);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
         self.0.join("tcpstate")
     }
 }

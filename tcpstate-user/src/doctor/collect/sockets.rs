@@ -8,6 +8,7 @@ use crate::{
     doctor::evidence::{
         Destination, IDLE_MS, InState, LASTING_MS, Listener, MOST, Settings, Sockets,
     },
+    netns::Netns,
     sockdiag::{
         CountError,
         each::{self, Socket},
@@ -15,13 +16,13 @@ use crate::{
     tcp::TcpState,
 };
 
-/// The sockets of the calling thread's namespace.
+/// The sockets of a namespace.
 ///
 /// # Errors
 /// The kernel does not show them.
-pub(super) fn gather(settings: &Settings) -> Result<Sockets, CountError> {
+pub(super) fn gather(ns: &Netns, settings: &Settings) -> Result<Sockets, CountError> {
     let usable = settings.usable_ports().map(|(usable, _)| usable);
-    let gathered = each::current(Gathered::default, |gathered, socket| {
+    let gathered = each::of(ns, Gathered::default, |gathered, socket| {
         gathered.see(socket, |port| {
             usable.as_ref().is_some_and(|usable| usable(port))
         });

@@ -1,11 +1,16 @@
 //! Walks over the kernel's socket tables: an iterator in every network namespace that has a task or a name.
-use std::io::Read as _;
+use std::{
+    fs::File,
+    io::Read as _,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
-use aya::programs::{Iter, iter::IterLink};
 use hashbrown::HashSet;
 use tcpstate_ebpf::FullRecord;
 
+use super::iterator::iterate;
 use crate::{
     clock,
     decode::decode,
@@ -31,38 +36,34 @@ pub struct Walked {
     pub end_ns: u64,
 }
 
-/// A walk that is prepared: the iterators are attached, none has run.
+/// The iterators, attached.
+pub(super) struct Links {
+    /// Over the sockets of a network namespace.
+    pub(super) sockets: OwnedFd,
+    /// Over the open files of every process, which tells who holds the sockets; where owners are wanted.
+    pub(super) files: Option<OwnedFd>,
+}
+
+/// A walk that is prepared: no iterator has run.
 pub struct Walk {
-    visits: Vec<(Netns, anyhow::Result<IterLink>)>,
-    /// The walk over the open files, where owners are wanted.
-    files: Option<anyhow::Result<IterLink>>,
+    links: Arc<Links>,
+    namespaces: Vec<Netns>,
     report: Walked,
 }
 
 impl Walk {
     /// Prepares a walk of the namespaces that were found; it begins now.
-    pub(super) fn prepare(program: &mut Iter, found: Found) -> Self {
-        let report = Walked {
-            skipped: found.unseen,
-            why: found.unseen_why,
-            start_ns: clock::monotonic_ns(),
-            ..Walked::default()
-        };
-        let visits = found
-            .namespaces
-            .into_iter()
-            .map(|namespace| (namespace, attach(program)))
-            .collect();
+    pub(super) fn prepare(links: Arc<Links>, found: Found) -> Self {
         Self {
-            visits,
-            files: None,
-            report,
+            links,
+            namespaces: found.namespaces,
+            report: Walked {
+                skipped: found.unseen,
+                why: found.unseen_why,
+                start_ns: clock::monotonic_ns(),
+                ..Walked::default()
+            },
         }
-    }
-
-    /// Adds a walk over the open files of every process, which tells who holds the sockets.
-    pub(super) fn prepare_files(&mut self, program: &mut Iter) {
-        self.files = Some(attach(program));
     }
 
     /// When it began, monotonic, ns.
@@ -75,13 +76,15 @@ impl Walk {
     #[must_use]
     pub fn run(self, tick_ns: u32) -> (Vec<Fact>, Walked) {
         let Self {
-            visits,
-            files,
+            links,
+            namespaces,
             mut report,
         } = self;
         let mut facts = Vec::new();
-        for (namespace, link) in visits {
-            match link.and_then(|link| visit(&namespace, link, tick_ns, &mut facts)) {
+        for namespace in namespaces {
+            let opened = netns::iterate(&namespace, links.sockets.as_fd());
+            let opened = opened.context("opening an iterator");
+            match opened.and_then(|file| read(file, tick_ns, &mut facts)) {
                 Ok(()) => drop(report.namespaces.insert(namespace.inode)),
                 Err(error) => {
                     log::info!("{namespace}: {error:#}");
@@ -91,9 +94,11 @@ impl Walk {
             }
         }
         report.sockets = facts.len();
-        if let Some(Err(error)) =
-            files.map(|link| link.and_then(|link| read(link, tick_ns, &mut facts)))
-        {
+        let files = links.files.as_ref().map(|link| {
+            let opened = iterate(link.as_fd()).context("opening an iterator");
+            opened.and_then(|file| read(file.into(), tick_ns, &mut facts))
+        });
+        if let Some(Err(error)) = files {
             log::info!("open files: {error:#}");
             report.skipped += 1;
             report.why.get_or_insert_with(|| format!("{error:#}"));
@@ -103,25 +108,7 @@ impl Walk {
     }
 }
 
-fn attach(program: &mut Iter) -> anyhow::Result<IterLink> {
-    let link = program.attach().context("attaching an iterator")?;
-    program
-        .take_link(link)
-        .context("taking the iterator's link")
-}
-
-fn visit(
-    namespace: &Netns,
-    link: IterLink,
-    tick_ns: u32,
-    facts: &mut Vec<Fact>,
-) -> anyhow::Result<()> {
-    // The iterator belongs to the namespace of the task that opens it.
-    netns::within(namespace, || read(link, tick_ns, facts))?
-}
-
-fn read(link: IterLink, tick_ns: u32, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
-    let mut file = link.into_file().context("opening an iterator")?;
+fn read(mut file: File, tick_ns: u32, facts: &mut Vec<Fact>) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
         .context("reading an iterator")?;

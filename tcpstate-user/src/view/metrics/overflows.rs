@@ -65,8 +65,10 @@ fn read(followed: &Followed) -> Vec<(u32, u64)> {
         Followed::In(netns) => std::slice::from_ref(netns),
     };
     let count = |netns: &Netns| {
-        let counters = netns::within(netns, netstat::tcp).ok()?;
-        Some((netns.inode, *counters.get("TCPTimeWaitOverflow")?))
+        Some((
+            netns.inode,
+            *netstat::tcp(netns).get("TCPTimeWaitOverflow")?,
+        ))
     };
     namespaces.iter().filter_map(count).collect()
 }

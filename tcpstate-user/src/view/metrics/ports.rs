@@ -1,26 +1,28 @@
 //! Ephemeral ports: how many there are, and how many of them one destination takes. A connection is told from others by
 //! its four numbers, so each pair of local address and destination has the whole range to itself.
-use std::{fs, hash::BuildHasher as _, io, time::Duration};
+use std::{hash::BuildHasher as _, time::Duration};
 
 use anyhow::Context as _;
 use hashbrown::DefaultHashBuilder;
 
-use crate::{tcp::Role, tracker::Open};
+use crate::{
+    netns::{self, Netns, Object},
+    tcp::Role,
+    tracker::Open,
+};
 
 /// How often the use of ports is looked at, at most.
 pub const USED_EVERY: Duration = Duration::from_secs(5);
 
-/// The ports that `connect` chooses from, in the caller's network namespace: the range without those reserved in it.
+/// The ports that `connect` chooses from in a network namespace: the range without those reserved in it.
 ///
 /// # Errors
 /// The kernel does not tell.
-pub fn available() -> anyhow::Result<u64> {
-    let read = |name: &str| -> io::Result<String> {
-        fs::read_to_string(format!("/proc/sys/net/ipv4/{name}"))
-    };
-    let range = read("ip_local_port_range").context("reading net.ipv4.ip_local_port_range")?;
+pub fn available(ns: &Netns) -> anyhow::Result<u64> {
+    let read = |path| netns::read(ns, Object::Setting(path));
+    let range = read("ipv4/ip_local_port_range").context("reading net.ipv4.ip_local_port_range")?;
     let reserved =
-        read("ip_local_reserved_ports").context("reading net.ipv4.ip_local_reserved_ports")?;
+        read("ipv4/ip_local_reserved_ports").context("reading net.ipv4.ip_local_reserved_ports")?;
     count(&range, &reserved).context("net.ipv4.ip_local_port_range is no range")
 }
 

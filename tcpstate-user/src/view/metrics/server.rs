@@ -38,10 +38,7 @@ use super::{
     ports,
     process::Usage,
 };
-use crate::{
-    netns::{self, Netns},
-    source::kernel::Tier,
-};
+use crate::{netns::Netns, privilege, source::kernel::Tier};
 
 /// Connections at most: some more than one would ever need, each worth up to about 100 KiB.
 const CONNECTIONS: usize = 128;
@@ -89,9 +86,7 @@ impl Server {
         let address = listener.local_addr().context("listening")?;
         let desk = Arc::new(Desk::new(netns, followed, wishes)?);
         let (end, ended) = oneshot::channel();
-        let thread = std::thread::Builder::new()
-            .name("http".into())
-            .spawn(move || serve(listener, &desk, ended))
+        let thread = privilege::spawn("http", move || serve(listener, &desk, ended))
             .context("starting the server's thread")?;
         Ok(Self {
             address,
@@ -226,9 +221,7 @@ impl Desk {
         let format = Format::preferred(&accept.join(","));
         let around = Surroundings {
             kernel: self.kernel.clone(),
-            available_ports: netns::within(&self.netns, ports::available)
-                .ok()
-                .and_then(Result::ok),
+            available_ports: ports::available(&self.netns).ok(),
             tw_overflows: self.overflows(&snapshot).await,
             process: Usage::read().ok(),
         };

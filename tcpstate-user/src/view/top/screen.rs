@@ -10,7 +10,6 @@ use std::{
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, TryRecvError, sync_channel},
     },
-    thread,
 };
 
 use crossterm::{
@@ -29,6 +28,7 @@ use nix::{
 use ratatui::{Terminal, backend::CrosstermBackend};
 
 use super::{draw, model::Picture, palette::Palette};
+use crate::privilege;
 
 /// How long a terminal that takes nothing is waited for before it is asked whether the end has come.
 const PATIENCE_MS: u8 = 50;
@@ -81,12 +81,10 @@ impl Screen {
             log::set_max_level(LevelFilter::Off); // a message would land in the middle of the picture
             execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         }
-        thread::Builder::new()
-            .name("screen".to_owned())
-            .spawn(move || {
-                // Nobody asks any more once the screen is given back.
-                let _ = sender.send(draw_all(&slot, frames, palette));
-            })?;
+        privilege::spawn("screen", move || {
+            // Nobody asks any more once the screen is given back.
+            let _ = sender.send(draw_all(&slot, frames, palette));
+        })?;
         Ok(screen)
     }
 
@@ -226,7 +224,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{env, io::Read as _, time::Duration};
+    use std::{env, io::Read as _, thread, time::Duration};
 
     use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 
