@@ -296,26 +296,33 @@ for_each_field!(field_table);
 struct Reader<'a>(&'a [u8]);
 
 impl Reader<'_> {
+    #[inline]
     fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, tail) = self.0.split_first_chunk::<N>()?;
         self.0 = tail;
         Some(*head)
     }
+    #[inline]
     fn u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_ne_bytes)
     }
+    #[inline]
     fn u32(&mut self) -> Option<u32> {
         self.take().map(u32::from_ne_bytes)
     }
+    #[inline]
     fn u16(&mut self) -> Option<u16> {
         self.take().map(u16::from_ne_bytes)
     }
+    #[inline]
     fn u8(&mut self) -> Option<u8> {
         self.take().map(u8::from_ne_bytes)
     }
+    #[inline]
     fn words(&mut self) -> Option<[u32; 4]> {
         Some([self.u32()?, self.u32()?, self.u32()?, self.u32()?])
     }
+    #[inline]
     fn mini(&mut self) -> Option<MiniRecord> {
         Some(MiniRecord {
             record: self.record()?,
@@ -323,6 +330,7 @@ impl Reader<'_> {
             value: self.u64()?,
         })
     }
+    #[inline]
     fn record(&mut self) -> Option<Record> {
         Some(Record {
             time_ns: self.u64()?,
@@ -344,6 +352,7 @@ impl Reader<'_> {
 
 impl Record {
     /// Reads a record from the first 64 bytes of `bytes`; `None` if there are fewer.
+    #[inline]
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         Reader(bytes).record()
@@ -352,6 +361,7 @@ impl Record {
 
 impl MiniRecord {
     /// Reads a mini-socket's record from the first 80 bytes of `bytes`; `None` if there are fewer.
+    #[inline]
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         Reader(bytes).mini()
@@ -360,6 +370,7 @@ impl MiniRecord {
 
 impl FullRecord {
     /// Reads a full record from the first 120 bytes of `bytes`; `None` if there are fewer.
+    #[inline]
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut reader = Reader(bytes);
