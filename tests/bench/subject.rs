@@ -184,9 +184,23 @@ impl Subject {
         }
     }
 
-    /// Memory that it has resident, bytes.
+    /// Memory that it has resident, bytes, without its BPF maps: of a ring that is mapped the kernel counts each page twice.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        self.status_bytes("VmRSS:")
+        let maps = fs::read_to_string(format!("/proc/{}/smaps", self.pid()))?;
+        let (mut is_map, mut resident_kib) = (false, 0);
+        for line in maps.lines() {
+            let mut words = line.split_whitespace();
+            match words.next() {
+                Some("Rss:") if !is_map => {
+                    let kib = words.next().context("/proc/PID/smaps has no size")?;
+                    resident_kib += kib.parse::<u64>()?;
+                }
+                // A mapping begins with its addresses, and ends with its name.
+                Some(word) if !word.ends_with(':') => is_map = line.ends_with("anon_inode:bpf-map"),
+                _ => {}
+            }
+        }
+        Ok(resident_kib << 10)
     }
 
     /// The most memory that it has had resident, bytes.
