@@ -6,7 +6,7 @@ use std::{
 };
 
 use tcpstate_tests::{
-    Watch, endpoint, history,
+    Sight, Watch, endpoint, history,
     tun::{ACK, FIN, KERNEL, PEER, Peer, RST, SYN, Tun},
 };
 
@@ -87,5 +87,5 @@ fn close() {
     ]);
     life.assert_dwell("CLOSING", &truth);
     life.assert_seen();
-    life.assert_end(Some("reset"));
+    life.assert_end(Sight::of_tool().reset_of_timewait());
 }

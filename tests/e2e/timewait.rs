@@ -6,7 +6,7 @@ use std::{
 };
 
 use tcpstate_tests::{
-    History, Watch, endpoint, history, host,
+    History, Sight, Watch, endpoint, history, host,
     traffic::{self, V4},
     tun::{ACK, KERNEL, Peer, RST, SYN, Tun},
 };
@@ -47,10 +47,10 @@ fn peer_of_time_wait<'a>(tun: &'a Tun, listener: &TcpListener) -> Peer<'a> {
     peer
 }
 
-fn assert_server_ended(life: &History, reason: &str) {
+fn assert_server_ended(life: &History, reason: Option<&str>) {
     let edges = [&SERVER_CLOSES[..], &["TIME_WAIT->CLOSE"]].concat();
     life.assert_life(&edges);
-    life.assert_end(Some(reason));
+    life.assert_end(reason);
 }
 
 #[test]
@@ -62,7 +62,8 @@ fn a_reset_ends_it() {
     peer.send(RST);
     watch.wait_for(LISTENER, PORT, "TIME_WAIT->CLOSE");
     let (_, lives) = watch.end();
-    assert_server_ended(history::find_ports(&lives, LISTENER, PORT), "reset");
+    let life = history::find_ports(&lives, LISTENER, PORT);
+    assert_server_ended(life, Sight::of_tool().reset_of_timewait());
 }
 
 #[test]
@@ -82,7 +83,7 @@ fn a_new_connection_of_the_peer_takes_its_place() {
     let [old, new] = history::between(&lives, LISTENER, PORT)[..] else {
         panic!("two connections: {lives:#?}")
     };
-    assert_server_ended(old, "reused");
+    assert_server_ended(old, Some("reused"));
     assert!(new.edges().len() >= 4, "{new:#?}");
     assert!(
         SERVER_CLOSES.starts_with(&new.edges().iter().map(String::as_str).collect::<Vec<_>>()),

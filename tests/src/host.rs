@@ -151,6 +151,12 @@ impl Sight {
         self.has_fentry() || self.has("kfree_skb")
     }
 
+    /// Why a reset ends a timewait socket, as far as can be told: only its segment says so.
+    #[must_use]
+    pub fn reset_of_timewait(&self) -> Option<&'static str> {
+        self.has_segments().then_some("reset")
+    }
+
     /// Who receives from a socket is seen when it does: from 5.11.
     #[must_use]
     pub fn sees_receives(&self) -> bool {
