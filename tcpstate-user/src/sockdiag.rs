@@ -101,11 +101,11 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const LIVE_STATES: u32 = 0b1_1111_0111_1110;
 const TIME_WAIT: u32 = 1 << TcpState::TimeWait as u32;
 
-/// Counts the TCP sockets, IPv4 and IPv6, of a network namespace by state.
+/// Counts the TCP sockets, IPv4 and IPv6, of a network namespace by state; of the caller's own if it is none.
 ///
 /// # Errors
 /// The kernel does not show them.
-pub fn count(ns: &Netns) -> Result<StateCounts, CountError> {
+pub fn count(ns: Option<&Netns>) -> Result<StateCounts, CountError> {
     let mut buffer = vec![0; BUFFER_BYTES];
     consistent(|| count_once(ns, &mut buffer))
 }
@@ -121,7 +121,7 @@ fn consistent<T>(mut dump: impl FnMut() -> Result<T, CountError>) -> Result<T, C
     Err(CountError::Interrupted)
 }
 
-fn count_once(ns: &Netns, buffer: &mut [u8]) -> Result<StateCounts, CountError> {
+fn count_once(ns: Option<&Netns>, buffer: &mut [u8]) -> Result<StateCounts, CountError> {
     let minisockets = netns::read(ns, Object::Table(Table::Sockstat))
         .ok()
         .as_deref()
@@ -155,7 +155,7 @@ pub(crate) struct Tally {
     fin_wait2_minisockets: u64,
 }
 
-fn tally(ns: &Netns, states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
+fn tally(ns: Option<&Netns>, states: u32, buffer: &mut [u8]) -> Result<Tally, CountError> {
     let mut tally = Tally::default();
     dump(ns, &request(states, 0), buffer, &mut |payload| {
         add(payload, &mut tally)
@@ -167,7 +167,12 @@ fn tally(ns: &Netns, states: u32, buffer: &mut [u8]) -> Result<Tally, CountError
 pub(crate) type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), CountError>;
 
 /// One dump, on a socket of its own: what an abandoned one left unread goes with it.
-fn dump(ns: &Netns, request: &[u8], buffer: &mut [u8], take: Take<'_>) -> Result<(), CountError> {
+fn dump(
+    ns: Option<&Netns>,
+    request: &[u8],
+    buffer: &mut [u8],
+    take: Take<'_>,
+) -> Result<(), CountError> {
     let refused = |error: Errno| CountError::Socket(error.into());
     let socket = netns::sock_diag(ns).map_err(CountError::Socket)?;
     let fd = socket.as_raw_fd();

@@ -113,12 +113,10 @@ impl Args {
             Some(selector) => {
                 let ns = selector.find()?;
                 netns::check(&ns)?;
-                Ok(sockdiag::count(&ns)?)
+                Ok(sockdiag::count(Some(&ns))?)
             }
             None if self.all_netns => count_all(),
-            None => Ok(sockdiag::count(
-                &netns::current().context("own network namespace")?,
-            )?),
+            None => Ok(sockdiag::count(None)?),
         }
     }
 }
@@ -134,7 +132,7 @@ fn count_all() -> anyhow::Result<StateCounts> {
     for ns in &found.namespaces {
         match netns::check(ns) {
             Ok(()) => {
-                sum += sockdiag::count(ns).with_context(|| ns.to_string())?;
+                sum += sockdiag::count(Some(ns)).with_context(|| ns.to_string())?;
                 entered += usize::from(ns.inode != own);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {} // ended meanwhile, and its sockets with it

@@ -68,24 +68,24 @@ impl<T: AsRef<str>> Object<T> {
 /// # Errors
 /// It cannot. `NotFound` means that it is gone.
 pub fn check(ns: &Netns) -> io::Result<()> {
-    open(ns, Object::Itself, None).map(drop)
+    open(Some(ns), Object::Itself, None).map(drop)
 }
 
-/// Reads a table or a setting of the namespace.
+/// Reads a table or a setting of the namespace; of the caller's own, without a look at `/proc` for it, if it is none.
 ///
 /// # Errors
 /// It cannot be entered, or does not have it.
-pub fn read(ns: &Netns, object: Object) -> io::Result<String> {
+pub fn read<'a>(ns: impl Into<Option<&'a Netns>>, object: Object) -> io::Result<String> {
     let mut text = String::new();
-    File::from(open(ns, object, None)?).read_to_string(&mut text)?;
+    File::from(open(ns.into(), object, None)?).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// A netlink socket that answers about the sockets of the namespace.
+/// A netlink socket that answers about the sockets of the namespace; of the caller's own if it is none.
 ///
 /// # Errors
 /// It cannot be entered, or no such socket made.
-pub fn sock_diag(ns: &Netns) -> io::Result<OwnedFd> {
+pub fn sock_diag(ns: Option<&Netns>) -> io::Result<OwnedFd> {
     open(ns, Object::SockDiag, None)
 }
 
@@ -94,11 +94,14 @@ pub fn sock_diag(ns: &Netns) -> io::Result<OwnedFd> {
 /// # Errors
 /// It cannot be entered, or the kernel refuses.
 pub fn iterate(ns: &Netns, link: BorrowedFd<'_>) -> io::Result<File> {
-    Ok(open(ns, Object::Iterator, Some(link))?.into())
+    Ok(open(Some(ns), Object::Iterator, Some(link))?.into())
 }
 
 /// What is in the caller's own namespace needs no privilege; anything else the helper opens, where there is one.
-fn open(ns: &Netns, object: Object, link: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+fn open(ns: Option<&Netns>, object: Object, link: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    let Some(ns) = ns else {
+        return object.open(link);
+    };
     if current()?.inode == ns.inode {
         return object.open(link);
     }

@@ -115,7 +115,7 @@ pub fn of<T>(
     consistent(|| {
         let mut gathered = new();
         dump(
-            ns,
+            Some(ns),
             &request(LIVE_STATES, ASK_FOR_INFO),
             &mut buffer,
             &mut |payload| {
