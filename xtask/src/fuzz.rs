@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// How long each of them runs
     #[arg(long, default_value_t = 60)]
     seconds: u32,
+    /// Choose changes by this number, so that a run can be had again [default: by the time]
+    #[arg(long)]
+    seed: Option<u32>,
     /// Then keep what reaches code, in as few inputs as reach it all: changes tests/fuzz/corpus
     #[arg(long)]
     keep: bool,
@@ -34,7 +37,7 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = |name: &&String| args.targets.is_empty() || args.targets.contains(name);
     for target in all.iter().filter(wanted) {
         let target = Target::new(target, &binaries)?;
-        target.run(args.seconds)?;
+        target.run(args)?;
         if args.keep {
             target.keep()?;
         }
@@ -118,9 +121,10 @@ impl Target {
         fuzzer
     }
 
-    fn run(&self, seconds: u32) -> anyhow::Result<()> {
+    fn run(&self, args: &Args) -> anyhow::Result<()> {
         let mut run = self.fuzzer();
-        run.arg(format!("-max_total_time={seconds}"))
+        run.args(args.seed.map(|seed| format!("-seed={seed}")))
+            .arg(format!("-max_total_time={}", args.seconds))
             .arg(format!("-artifact_prefix={}/", self.findings.display()))
             .args(["-print_final_stats=1", "-verbosity=1"])
             .args([&self.grown, &self.kept]);
