@@ -39,10 +39,10 @@ use tcpstate_tests::{
 
 const PORT: u16 = 27_000;
 
-/// Every task of the tool holds `capabilities`. Root's may not even get others by starting a program.
-fn assert_held(pid: u32, capabilities: u64) {
+/// No task of the tool holds anything beyond `documented`. Root's may not even get others by starting a program.
+fn assert_held(pid: u32, documented: u64) {
     for task in Task::all(pid) {
-        task.assert_confined(capabilities);
+        task.assert_confined(documented);
         if task.field("Uid:").starts_with('0') {
             assert_eq!(task.set("CapBnd:"), 0, "{task:#?}");
         }
@@ -61,7 +61,7 @@ fn assert_gone(helper: u32) {
     });
 }
 
-/// The tool holds nothing, and its helper what it takes to look into other namespaces; returns the helper.
+/// The tool holds nothing, and its helper at most what it takes to look into other namespaces; returns the helper.
 fn assert_confined(pid: u32) -> u32 {
     assert_held(pid, task::measuring());
     let helper = helper_of(pid);

@@ -7,11 +7,7 @@ use std::{
     thread,
 };
 
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
-};
-use tcpstate_tests::{Line, Namespace, Other, Tool, other};
+use tcpstate_tests::{Line, Namespace, Other, Tool, host, other};
 
 const CLIENTS: u8 = 4;
 const CONNECTIONS: usize = 10_000;
@@ -35,9 +31,7 @@ fn of_server(number: u8) -> IpAddr {
 
 /// Sends packets to itself on one CPU, where the kernel receives them in softirqs, until `stop`.
 fn disturb(cpu: usize, stop: &AtomicBool) {
-    let mut set = CpuSet::new();
-    set.set(cpu).expect("a CPU");
-    sched_setaffinity(Pid::from_raw(0), &set).expect("staying on one CPU");
+    host::stay_on(cpu);
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     let own = socket.local_addr().expect("it has an address");
     let mut packet = [0; 64];

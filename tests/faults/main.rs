@@ -8,10 +8,8 @@ use std::{
 };
 
 use nix::{
-    sched::{CpuSet, sched_setaffinity},
     sys::time::TimeSpec,
     time::{ClockId, clock_settime},
-    unistd::Pid,
 };
 use tcpstate_tests::{
     History, Line, Namespace, Run, Sight, Tool, host, load,
@@ -126,13 +124,6 @@ fn set_online(value: &str) {
     fs::write(path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
 }
 
-/// Moves the calling thread to the second CPU.
-fn go_there() {
-    let mut second = CpuSet::new();
-    second.set(1).expect("a CPU");
-    sched_setaffinity(Pid::from_raw(0), &second).expect("going to the second CPU");
-}
-
 /// Neither who started before it went nor who started while it was away loses anything.
 #[test]
 fn a_cpu_goes_and_comes_back() {
@@ -145,7 +136,7 @@ fn a_cpu_goes_and_comes_back() {
     let before = Tool::trace(&["-N", &inode]);
     let closing = Instant::now();
     ns.run(|| {
-        go_there();
+        host::stay_on(1);
         load::resets(&listener, RESETS);
         // Their timers wait on the CPU that goes.
         for _ in 0..CLOSED {
@@ -159,7 +150,7 @@ fn a_cpu_goes_and_comes_back() {
         meanwhile
     };
     ns.run(|| {
-        go_there();
+        host::stay_on(1);
         load::resets(&listener, RESETS);
     });
     // A minute is more than anything is waited for.

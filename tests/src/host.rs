@@ -2,8 +2,10 @@
 use std::{fs, ops::RangeInclusive, time::Duration};
 
 use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     sys::utsname::uname,
     time::{ClockId, clock_gettime},
+    unistd::Pid,
 };
 use serde::Deserialize;
 
@@ -54,6 +56,28 @@ pub fn set_core(name: &str, value: &str) {
 
 fn write(path: &str, value: &str) {
     fs::write(path, value).unwrap_or_else(|error| panic!("writing {value} to {path}: {error}"));
+}
+
+/// The CPUs that the calling thread may run on.
+///
+/// # Panics
+/// The kernel does not tell.
+#[must_use]
+pub fn cpus() -> Vec<usize> {
+    let set = sched_getaffinity(Pid::from_raw(0)).expect("a set of CPUs");
+    (0..CpuSet::count())
+        .filter(|cpu| set.is_set(*cpu).expect("a CPU"))
+        .collect()
+}
+
+/// Keeps the calling thread on one CPU: what it sends on loopback is received there, too.
+///
+/// # Panics
+/// There is no such CPU.
+pub fn stay_on(cpu: usize) {
+    let mut set = CpuSet::new();
+    set.set(cpu).expect("a CPU");
+    sched_setaffinity(Pid::from_raw(0), &set).expect("staying on one CPU");
 }
 
 /// Resident memory of a process, in bytes.
