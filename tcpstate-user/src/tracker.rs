@@ -66,6 +66,14 @@ impl Config {
         }
     }
 
+    /// Either of these, whether the tuple is known or not.
+    fn admits_known(&self, netns: u32, tuple: Option<&Tuple>) -> Option<bool> {
+        match tuple {
+            Some(tuple) => self.admits(netns, tuple),
+            None => self.admits_unnamed(netns),
+        }
+    }
+
     /// Whether a listener's child is followed, as far as its birth tells: before 6.16 it still shows its listener's
     /// tuple, whose local port is its own, but whose family and addresses may not be.
     fn admits_child(&self, birth: &Fact) -> bool {
@@ -119,6 +127,50 @@ struct Connection {
 }
 
 impl Connection {
+    /// Whether `fact` is about this connection: its tuple may show that another one now lives under its address.
+    fn is_of(&self, fact: &Fact) -> bool {
+        let shown = fact.tuple;
+        self.netns == fact.netns
+            && self.tuple.is_none_or(|known| {
+                let port =
+                    known.lport.is_none() || shown.lport.is_none() || known.lport == shown.lport;
+                port && (known.laddr, known.raddr, known.rport)
+                    == (shown.laddr, shown.raddr, shown.rport)
+            })
+    }
+
+    /// Moves to `to` at `time_ns`. `from` is the state that the kernel says it leaves.
+    fn step(
+        &mut self,
+        object: u64,
+        time_ns: u64,
+        (from, to): (TcpState, TcpState),
+        reason: Option<Reason>,
+    ) -> Transition {
+        let since_ns = self.since_ns.replace(time_ns);
+        let estimated = std::mem::replace(&mut self.estimated, false);
+        self.state = to;
+        self.in_doubt = false;
+        self.seen_ns = time_ns;
+        Transition {
+            mono_ns: time_ns,
+            id: self.id,
+            skaddr: object,
+            netns: self.netns,
+            tuple: self.tuple,
+            from,
+            to,
+            dwell_ns: since_ns.and_then(|since| time_ns.checked_sub(since)),
+            estimated: estimated && since_ns.is_some(),
+            reason,
+            role: self.role,
+            owner: self.owner,
+            cgroup: self.cgroup,
+            container: None,
+            bytes: self.bytes,
+        }
+    }
+
     /// It is in `state`, and how it got there was not seen.
     fn lose_track(&mut self, state: TcpState) {
         self.state = state;
@@ -335,39 +387,12 @@ impl Tracker {
         object: u64,
         connection: &mut Connection,
         time_ns: u64,
-        (from, to): (TcpState, TcpState),
+        states: (TcpState, TcpState),
         reason: Option<Reason>,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        let since_ns = connection.since_ns;
-        if matches!(
-            connection.standing,
-            Standing::Admitted | Standing::Ownerless
-        ) {
-            let transition = Transition {
-                mono_ns: time_ns,
-                id: connection.id,
-                skaddr: object,
-                netns: connection.netns,
-                tuple: connection.tuple,
-                from,
-                to,
-                dwell_ns: since_ns.and_then(|since| time_ns.checked_sub(since)),
-                estimated: connection.estimated && since_ns.is_some(),
-                reason,
-                role: connection.role,
-                owner: connection.owner,
-                cgroup: connection.cgroup,
-                container: None,
-                bytes: connection.bytes,
-            };
-            self.give(connection, transition, out);
-        }
-        connection.state = to;
-        connection.since_ns = Some(time_ns);
-        connection.estimated = false;
-        connection.in_doubt = false;
-        connection.seen_ns = time_ns;
+        let transition = connection.step(object, time_ns, states, reason);
+        self.give(connection, transition, out);
     }
 
     /// Gives out the opening transition that was held back, if there is one and the connection is admitted.
@@ -459,14 +484,7 @@ impl Tracker {
     /// another one now lives under its address, so that its end was lost.
     fn known(&mut self, fact: &Fact) -> Option<Box<Connection>> {
         let connection = self.remove(fact.object)?;
-        let same = connection.netns == fact.netns
-            && connection.tuple.is_none_or(|known| {
-                let shown = fact.tuple;
-                let port =
-                    known.lport.is_none() || shown.lport.is_none() || known.lport == shown.lport;
-                port && (known.laddr, known.raddr, known.rport)
-                    == (shown.laddr, shown.raddr, shown.rport)
-            });
+        let same = connection.is_of(fact);
         if !same {
             self.owners.forget(&connection);
         }

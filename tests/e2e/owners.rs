@@ -272,9 +272,10 @@ fn a_socket_that_is_passed_on_and_left_alone() {
         let (client_end, port) = ends.pop().expect("a walk comes every second");
         client.close(client_end);
         let line = wait_for(&tool, address.port(), port, "ESTABLISHED->CLOSE_WAIT");
-        let source = line.owner_source.as_deref();
-        if source == Some("accept") {
-            assert_owner(&line, &server, "accept");
+        if line.pid == Some(server.pid()) {
+            // As it was seen there, or as a walk has found it before it was passed on.
+            let source = line.owner_source.as_deref();
+            assert!(matches!(source, Some("accept" | "snapshot")), "{line:#?}");
             return Err("it is thought to be the server's".to_owned());
         }
         assert_owner(&line, &keeper, "snapshot");

@@ -70,7 +70,14 @@ impl Watch {
         for life in &lives {
             let first = life.lines[0].edge();
             let begins = first.starts_with("CLOSE->") || first == "LISTEN->SYN_RECV";
-            assert!(begins, "its start was missed: {life:#?}");
+            let ports = |line: &Line| (line.lport, line.rport);
+            let here = ports(&life.lines[0]);
+            let of_ports = |other: &&History| other.lines.iter().any(|line| ports(line) == here);
+            assert!(
+                begins,
+                "its start was missed: {:#?}",
+                lives.iter().filter(of_ports).collect::<Vec<_>>()
+            );
         }
         (self.ns, lives)
     }

@@ -2,9 +2,9 @@
 use std::net::IpAddr;
 
 use arrow_array::{
-    Array, BooleanArray, DictionaryArray, Int64Array, PrimitiveArray, RecordBatch, StringArray,
+    Array, ArrayAccessor, BooleanArray, DictionaryArray, Int64Array, RecordBatch, StringArray,
     UInt16Array, UInt32Array, UInt64Array,
-    types::{ArrowDictionaryKeyType, ArrowPrimitiveType, Int8Type, Int32Type},
+    types::{ArrowDictionaryKeyType, Int8Type, Int32Type},
 };
 
 use super::{Row, encode::KINDS, schema, text};
@@ -25,36 +25,37 @@ pub(super) fn rows(batch: &RecordBatch) -> Result<Vec<Row>> {
     (0..batch.num_rows()).map(|row| columns.row(row)).collect()
 }
 
-/// The columns of a batch, typed; dictionaries are read once.
+/// The columns of a batch, typed; dictionaries are read once. One that is not there has no value in any row: that they are
+/// those of the schema has been checked at the head.
 struct Columns<'a> {
-    kind: Words<usize>,
-    mono_ns: &'a Int64Array,
-    seq: &'a UInt64Array,
-    id: &'a StringArray,
+    kind: Words<'a, Int8Type, usize>,
+    mono_ns: Option<&'a Int64Array>,
+    seq: Option<&'a UInt64Array>,
+    id: Option<&'a StringArray>,
     skaddr: Option<&'a StringArray>,
-    netns: &'a UInt32Array,
-    laddr: Words<IpAddr>,
-    lport: &'a UInt16Array,
-    raddr: Words<IpAddr>,
-    rport: &'a UInt16Array,
-    from: Words<TcpState>,
-    to: Words<TcpState>,
-    dwell_ns: &'a Int64Array,
-    estimated: &'a BooleanArray,
-    reason: Words<Reason>,
-    role: Words<Role>,
-    pid: &'a UInt32Array,
-    uid: &'a UInt32Array,
-    comm: Words<Comm>,
-    owner_source: Words<OwnerSource>,
-    cgroup: &'a UInt64Array,
-    container: Words<ContainerId>,
-    bytes_sent: &'a UInt64Array,
-    bytes_received: &'a UInt64Array,
-    age_ns: &'a Int64Array,
-    age_at_least_ns: &'a Int64Array,
-    cause: Words<&'static str>,
-    lost: &'a UInt64Array,
+    netns: Option<&'a UInt32Array>,
+    laddr: Words<'a, Int32Type, IpAddr>,
+    lport: Option<&'a UInt16Array>,
+    raddr: Words<'a, Int32Type, IpAddr>,
+    rport: Option<&'a UInt16Array>,
+    from: Words<'a, Int8Type, TcpState>,
+    to: Words<'a, Int8Type, TcpState>,
+    dwell_ns: Option<&'a Int64Array>,
+    estimated: Option<&'a BooleanArray>,
+    reason: Words<'a, Int8Type, Reason>,
+    role: Words<'a, Int8Type, Role>,
+    pid: Option<&'a UInt32Array>,
+    uid: Option<&'a UInt32Array>,
+    comm: Words<'a, Int32Type, Comm>,
+    owner_source: Words<'a, Int8Type, OwnerSource>,
+    cgroup: Option<&'a UInt64Array>,
+    container: Words<'a, Int32Type, ContainerId>,
+    bytes_sent: Option<&'a UInt64Array>,
+    bytes_received: Option<&'a UInt64Array>,
+    age_ns: Option<&'a Int64Array>,
+    age_at_least_ns: Option<&'a Int64Array>,
+    cause: Words<'a, Int8Type, &'static str>,
+    lost: Option<&'a UInt64Array>,
 }
 
 impl<'a> Columns<'a> {
@@ -66,14 +67,11 @@ impl<'a> Columns<'a> {
             mono_ns: column(batch, "mono_ns")?,
             seq: column(batch, "seq")?,
             id: column(batch, "id")?,
-            skaddr: match batch.column_by_name(schema::SKADDR) {
-                Some(_) => Some(column(batch, schema::SKADDR)?),
-                None => None,
-            },
+            skaddr: column(batch, schema::SKADDR)?,
             netns: column(batch, "netns")?,
-            laddr: texts(batch, "laddr", |text| text.parse().ok())?,
+            laddr: words(batch, "laddr", |text| text.parse().ok())?,
             lport: column(batch, "lport")?,
-            raddr: texts(batch, "raddr", |text| text.parse().ok())?,
+            raddr: words(batch, "raddr", |text| text.parse().ok())?,
             rport: column(batch, "rport")?,
             from: words(batch, "from", |word| word.parse().ok())?,
             to: words(batch, "to", |word| word.parse().ok())?,
@@ -85,12 +83,12 @@ impl<'a> Columns<'a> {
             role: words(batch, "role", |word| named(&Role::ALL, Role::name, word))?,
             pid: column(batch, "pid")?,
             uid: column(batch, "uid")?,
-            comm: texts(batch, "comm", text::to_comm)?,
+            comm: words(batch, "comm", text::to_comm)?,
             owner_source: words(batch, "owner_source", |word| {
                 named(&OwnerSource::ALL, OwnerSource::name, word)
             })?,
             cgroup: column(batch, "cgroup")?,
-            container: texts(batch, "container", |text| text.parse().ok())?,
+            container: words(batch, "container", |text| text.parse().ok())?,
             bytes_sent: column(batch, "bytes_sent")?,
             bytes_received: column(batch, "bytes_received")?,
             age_ns: column(batch, "age_ns")?,
@@ -136,7 +134,7 @@ impl<'a> Columns<'a> {
             from: self.from.get(row)?.ok_or("a transition without state")?,
             to: self.to.get(row)?.ok_or("a transition without state")?,
             dwell_ns: length(self.dwell_ns, row)?,
-            estimated: self.estimated.is_valid(row) && self.estimated.value(row),
+            estimated: value(self.estimated, row).unwrap_or(false),
             reason: self.reason.get(row)?,
             role: self.role.get(row)?,
             owner: self.owner(row)?,
@@ -165,18 +163,15 @@ impl<'a> Columns<'a> {
     }
 
     fn id(&self, row: usize) -> Result<ConnectionId> {
-        let id = self.id.is_valid(row).then(|| self.id.value(row));
-        let id = id.and_then(|id| id.parse().ok());
+        let id = value(self.id, row).and_then(|id| id.parse().ok());
         id.ok_or_else(|| "a connection without identity".to_owned())
     }
 
     /// 0 where it was not recorded.
     fn skaddr(&self, row: usize) -> Result<u64> {
-        match self.skaddr {
-            Some(column) if column.is_valid(row) => u64::from_str_radix(column.value(row), 16)
-                .map_err(|_| "a kernel address that is none".to_owned()),
-            _ => Ok(0),
-        }
+        value(self.skaddr, row).map_or(Ok(0), |address| {
+            u64::from_str_radix(address, 16).map_err(|_| "a kernel address that is none".to_owned())
+        })
     }
 
     fn tuple(&self, row: usize) -> Result<Option<Tuple>> {
@@ -205,16 +200,16 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// A dictionary column: what each value stands for, and which value each row has.
-struct Words<T> {
-    rows: Vec<Option<usize>>,
+/// A dictionary column: which value each row has, and what each value stands for.
+struct Words<'a, K: ArrowDictionaryKeyType, T> {
+    rows: Option<&'a DictionaryArray<K>>,
     values: Vec<Option<T>>,
     name: &'static str,
 }
 
-impl<T: Copy> Words<T> {
+impl<K: ArrowDictionaryKeyType, T: Copy> Words<'_, K, T> {
     fn get(&self, row: usize) -> Result<Option<T>> {
-        match self.rows.get(row).copied().flatten() {
+        match self.rows.and_then(|rows| rows.key(row)) {
             None => Ok(None),
             Some(key) => match self.values.get(key) {
                 Some(Some(value)) => Ok(Some(*value)),
@@ -227,50 +222,43 @@ impl<T: Copy> Words<T> {
     }
 }
 
-fn words<T>(
-    batch: &RecordBatch,
+fn words<'a, K: ArrowDictionaryKeyType, T>(
+    batch: &'a RecordBatch,
     name: &'static str,
     read: impl Fn(&str) -> Option<T>,
-) -> Result<Words<T>> {
-    dictionary::<Int8Type, T>(batch, name, read)
+) -> Result<Words<'a, K, T>> {
+    let rows: Option<&DictionaryArray<K>> = column(batch, name)?;
+    let values = match rows {
+        Some(rows) => {
+            let values = rows.values().as_any().downcast_ref::<StringArray>();
+            let values = values.ok_or_else(|| format!("column {name} is no text"))?;
+            values.iter().map(|value| value.and_then(&read)).collect()
+        }
+        None => Vec::new(),
+    };
+    Ok(Words { rows, values, name })
 }
 
-fn texts<T>(
-    batch: &RecordBatch,
-    name: &'static str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Words<T>> {
-    dictionary::<Int32Type, T>(batch, name, read)
+/// A column by its name; `None` if it is not there.
+fn column<'a, A: 'static>(batch: &'a RecordBatch, name: &str) -> Result<Option<&'a A>> {
+    let column = batch.column_by_name(name).map(|column| {
+        let typed = column.as_any().downcast_ref();
+        typed.ok_or_else(|| format!("column {name} is of another type"))
+    });
+    column.transpose()
 }
 
-fn dictionary<K: ArrowDictionaryKeyType, T>(
-    batch: &RecordBatch,
-    name: &'static str,
-    read: impl Fn(&str) -> Option<T>,
-) -> Result<Words<T>> {
-    let array: &DictionaryArray<K> = column(batch, name)?;
-    let values = array.values().as_any().downcast_ref::<StringArray>();
-    let values = values.ok_or_else(|| format!("column {name} is no text"))?;
-    Ok(Words {
-        rows: (0..array.len()).map(|row| array.key(row)).collect(),
-        values: values.iter().map(|value| value.and_then(&read)).collect(),
-        name,
-    })
-}
-
-fn column<'a, T: 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T> {
-    let column = batch.column_by_name(name);
+fn value<'a, A>(column: Option<&'a A>, row: usize) -> Option<<&'a A as ArrayAccessor>::Item>
+where
+    &'a A: ArrayAccessor,
+{
     column
-        .and_then(|column| column.as_any().downcast_ref())
-        .ok_or_else(|| format!("no column {name} of the right type"))
-}
-
-fn value<T: ArrowPrimitiveType>(column: &PrimitiveArray<T>, row: usize) -> Option<T::Native> {
-    column.is_valid(row).then(|| column.value(row))
+        .filter(|column| column.is_valid(row))
+        .map(|column| column.value(row))
 }
 
 /// A time or a length of time, which is never negative.
-fn length(column: &Int64Array, row: usize) -> Result<Option<u64>> {
+fn length(column: Option<&Int64Array>, row: usize) -> Result<Option<u64>> {
     value(column, row)
         .map(|ns| u64::try_from(ns).map_err(|_| "a negative time".to_owned()))
         .transpose()

@@ -9,6 +9,9 @@ use crate::about::About;
 /// Version of the schema. It rises with every change; a reader takes the one it knows.
 const VERSION: &str = "1";
 
+/// Columns that say again what others say, for other readers than this one.
+pub(super) const TOLD_ELSEWHERE: [&str; 2] = ["time", "family"];
+
 /// Name of the column of kernel addresses, which is there only on request.
 pub(super) const SKADDR: &str = "skaddr";
 

@@ -40,8 +40,10 @@ impl Tracker {
             self.owners.outdate(object);
         }
         if old == TcpState::Close || (old == TcpState::Listen && new == TcpState::SynRecv) {
-            self.lose(object);
             self.begin(fact, step, out);
+            return;
+        }
+        if self.goes_on(fact, &step, out) {
             return;
         }
         let cookie = step.details.map_or(0, |details| details.cookie);
@@ -101,12 +103,52 @@ impl Tracker {
         }
     }
 
-    /// A connection begins: `CLOSE -> x`, or the child of a listener.
+    /// What most transitions are, the next one of a connection of which all is known, is done in its place in the table.
+    /// False if this is none of them.
+    fn goes_on(
+        &mut self,
+        fact: &Fact,
+        step: &Step,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) -> bool {
+        let states = (step.old, step.new);
+        if states.0 == states.1
+            || matches!(states.0, TcpState::SynRecv | TcpState::Listen)
+            || matches!(states.1, TcpState::SynRecv | TcpState::Close)
+        {
+            return false;
+        }
+        let Some(connection) = self.connections.get_mut(&fact.object) else {
+            return false;
+        };
+        let usual = connection.is_admitted()
+            && connection.held.is_none()
+            && connection.tuple.is_some()
+            && connection.state == step.old
+            && connection.is_of(fact)
+            && !step.stillborn;
+        if !usual {
+            return false;
+        }
+        connection.tuple = Some(settled(connection.tuple, fact.tuple, step.old));
+        Self::learn(connection, step.details.as_ref());
+        if step.details.is_some_and(|details| details.owner.is_some()) {
+            connection.owner_walk = self.walk.number();
+        }
+        let transition = connection.step(fact.object, fact.time_ns, states, None);
+        self.counts[states.0.index()] -= 1;
+        self.counts[states.1.index()] += 1;
+        self.emit(&transition, out);
+        true
+    }
+
+    /// A connection begins: `CLOSE -> x`, or the child of a listener. What was known under its address has ended unseen.
     fn begin(&mut self, fact: &Fact, step: Step, out: &mut (impl FnMut(&Transition) + ?Sized)) {
         let Step {
             old, new, details, ..
         } = step;
         if new == TcpState::Close {
+            self.lose(fact.object);
             return;
         }
         let child = old == TcpState::Listen;
@@ -120,6 +162,7 @@ impl Tracker {
             self.config.admits(fact.netns, &fact.tuple)
         };
         if admitted == Some(false) {
+            self.lose(fact.object);
             return;
         }
         let role = match (old, new) {

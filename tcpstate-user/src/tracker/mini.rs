@@ -216,8 +216,8 @@ impl Tracker {
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         self.settle_ended(|ended| ended.object == fact.object, out);
-        self.lose(fact.object);
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
+            self.lose(fact.object);
             return;
         }
         let mut connection = self.connection(fact, cookie, TcpState::SynRecv, Some(Role::Server));

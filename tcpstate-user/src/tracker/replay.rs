@@ -39,6 +39,9 @@ impl Tracker {
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         self.replay.runs = true;
+        if self.replay_in_place(transition, out) {
+            return;
+        }
         let serial = transition.id.serial;
         let known = self.remove(serial).map(|known| known.standing);
         let held = self.replay.held.remove(&serial);
@@ -67,16 +70,44 @@ impl Tracker {
         }
     }
 
+    /// What most transitions are, the next one of a connection that is followed, is done in its place in the table. False
+    /// if this is none of them.
+    fn replay_in_place(
+        &mut self,
+        transition: &Transition,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) -> bool {
+        let (from, to) = (transition.from, transition.to);
+        if to == TcpState::Close || [from, to].contains(&TcpState::SynRecv) {
+            return false;
+        }
+        let Some(known) = self.connections.get_mut(&transition.id.serial) else {
+            return false;
+        };
+        let tuple = transition.tuple.as_ref();
+        let admitted = self.config.admits_known(transition.netns, tuple);
+        if !known.is_admitted() || known.state == TcpState::SynRecv || admitted != Some(true) {
+            return false;
+        }
+        self.counts[known.state.index()] -= 1;
+        self.counts[to.index()] += 1;
+        **known = Connection {
+            bytes: transition.bytes,
+            ..followed(&after(transition), Some(known.standing))
+        };
+        self.emit(transition, out);
+        true
+    }
+
     /// Whether a connection is followed, as far as its tuple tells; then its owner decides.
     fn admit(
         &mut self,
         connection: &mut Connection,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) -> Option<bool> {
-        let admitted = match &connection.tuple {
-            Some(tuple) => self.config.admits(connection.netns, tuple),
-            None => self.config.admits_unnamed(connection.netns),
-        };
+        let admitted = self
+            .config
+            .admits_known(connection.netns, connection.tuple.as_ref());
         if admitted == Some(true) {
             self.decide(connection, false, out);
         }
