@@ -9,17 +9,17 @@ mod payload;
 mod rates;
 mod replay;
 mod selection;
+mod table;
 #[cfg(test)]
 mod tests;
 mod walk;
-
-use hashbrown::HashMap;
 
 use self::{
     full::Step,
     mini::{HalfOpen, Minis},
     owners::Owners,
     replay::Replay,
+    table::Table,
     walk::{Met, Walk},
 };
 pub use self::{
@@ -210,8 +210,7 @@ struct Held {
 #[derive(Debug)]
 pub struct Tracker {
     config: Config,
-    /// Boxed, because each step takes one out and puts it back: that moves a pointer.
-    connections: HashMap<u64, Box<Connection>>,
+    connections: Table,
     minis: Minis,
     owners: Owners,
     next_serial: u64,
@@ -229,7 +228,7 @@ impl Tracker {
     pub fn new(config: Config) -> Self {
         Self {
             config,
-            connections: HashMap::new(),
+            connections: Table::default(),
             minis: Minis::default(),
             owners: Owners::default(),
             next_serial: 1,
@@ -316,7 +315,7 @@ impl Tracker {
                 connection.standing == Standing::Ownerless
                     || connection.held.is_some() && connection.is_admitted()
             })
-            .map(|(object, connection)| (*object, **connection))
+            .map(|(object, connection)| (object, *connection))
             .collect();
         held.sort_by_key(|(_, connection)| connection.id.serial);
         for (object, mut connection) in held {
@@ -365,7 +364,7 @@ impl Tracker {
         cookie: u64,
         state: TcpState,
         out: &mut (impl FnMut(&Transition) + ?Sized),
-    ) -> Option<Box<Connection>> {
+    ) -> Option<Connection> {
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return None;
         }
@@ -373,10 +372,10 @@ impl Tracker {
             self.missed_start += 1;
         }
         let role = (state == TcpState::Listen).then_some(Role::Listener);
-        let mut connection = Box::new(Connection {
+        let mut connection = Connection {
             since_ns: None,
             ..self.connection(fact, cookie, state, role)
-        });
+        };
         self.decide(&mut connection, false, out);
         Some(connection)
     }
@@ -454,10 +453,9 @@ impl Tracker {
         out(transition);
     }
 
-    fn insert(&mut self, object: u64, connection: impl Into<Box<Connection>>) {
-        let connection = connection.into();
+    fn insert(&mut self, object: u64, connection: Connection) {
         if self.connections.len() >= self.config.max_connections
-            && !self.connections.contains_key(&object)
+            && !self.connections.contains(object)
         {
             self.table_full += 1;
             self.owners.forget(&connection);
@@ -482,7 +480,7 @@ impl Tracker {
 
     /// Takes the connection that `fact` is about out of the table; `None` if there is none, or if the tuple shows that
     /// another one now lives under its address, so that its end was lost.
-    fn known(&mut self, fact: &Fact) -> Option<Box<Connection>> {
+    fn known(&mut self, fact: &Fact) -> Option<Connection> {
         let connection = self.remove(fact.object)?;
         let same = connection.is_of(fact);
         if !same {
@@ -498,8 +496,8 @@ impl Tracker {
         }
     }
 
-    fn remove(&mut self, object: u64) -> Option<Box<Connection>> {
-        let connection = self.connections.remove(&object)?;
+    fn remove(&mut self, object: u64) -> Option<Connection> {
+        let connection = self.connections.remove(object)?;
         if connection.is_admitted() {
             self.counts[connection.state.index()] -= 1;
         }
@@ -519,12 +517,12 @@ impl Tracker {
     /// Connections in the table that are not known to be none of those to follow.
     #[must_use]
     pub fn tracked(&self) -> usize {
-        let all = self.connections.values();
         if self.config.selection.asks_for_owner() {
+            let all = self.connections.values();
             all.filter(|connection| connection.standing != Standing::Rejected)
                 .count()
         } else {
-            all.len()
+            self.connections.len()
         }
     }
 
@@ -559,7 +557,7 @@ impl Tracker {
             .filter(|(_, connection)| connection.is_admitted())
             .map(|(object, connection)| Open {
                 id: connection.id,
-                skaddr: if self.replay.runs { 0 } else { *object },
+                skaddr: if self.replay.runs { 0 } else { object },
                 netns: connection.netns,
                 tuple: connection.tuple,
                 state: connection.state,

@@ -118,7 +118,7 @@ impl Tracker {
         {
             return false;
         }
-        let Some(connection) = self.connections.get_mut(&fact.object) else {
+        let Some(connection) = self.connections.get_mut(fact.object) else {
             return false;
         };
         let usual = connection.is_admitted()
@@ -239,7 +239,7 @@ impl Tracker {
         &mut self,
         fact: &Fact,
         step: Step,
-        mut connection: Box<Connection>,
+        mut connection: Connection,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
         let object = fact.object;

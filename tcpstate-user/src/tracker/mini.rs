@@ -137,12 +137,9 @@ impl Tracker {
         substate: TcpState,
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        let entered = self
-            .connections
-            .get(&fact.object)
-            .is_some_and(|connection| {
-                connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait
-            });
+        let entered = self.connections.get(fact.object).is_some_and(|connection| {
+            connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait
+        });
         if entered && let Some(mut connection) = self.known(fact) {
             let states = (TcpState::FinWait2, TcpState::TimeWait);
             let unknown = connection.in_doubt; // this may be a restart
@@ -203,7 +200,7 @@ impl Tracker {
     }
 
     pub(super) fn timewait_overflow(&mut self, fact: &Fact) {
-        if let Some(connection) = self.connections.get_mut(&fact.object) {
+        if let Some(connection) = self.connections.get_mut(fact.object) {
             connection.fate = Some(Reason::TwOverflow);
         }
     }
@@ -240,7 +237,7 @@ impl Tracker {
     ) {
         let unexplained = matches!(cause, Cause::Unknown | Cause::Aborted);
         // Nearly all that end so were accepted, and are not known any more: those need not wait.
-        if unexplained && self.minis.nameless > 0 && self.connections.contains_key(&fact.object) {
+        if unexplained && self.minis.nameless > 0 && self.connections.contains(fact.object) {
             self.minis.ended.push((*fact, cause));
         } else {
             self.request_gone(fact, cause, out);
@@ -298,7 +295,7 @@ impl Tracker {
             return;
         };
         for request in self.minis.requests.values() {
-            let Some(connection) = self.connections.get_mut(request) else {
+            let Some(connection) = self.connections.get_mut(*request) else {
                 continue;
             };
             let belongs = connection.tuple.is_some_and(|tuple| {
@@ -324,7 +321,7 @@ impl Tracker {
             .connections
             .iter()
             .filter(|(_, connection)| connection.tuple.is_none());
-        let children: Vec<u64> = nameless.map(|(object, _)| *object).collect();
+        let children: Vec<u64> = nameless.map(|(object, _)| object).collect();
         for child in children {
             self.lose(child);
         }
@@ -361,7 +358,7 @@ impl Tracker {
         while let Some(birth) = self.minis.children.pop_front_if(is_old) {
             let waits = self
                 .connections
-                .get(&birth.object)
+                .get(birth.object)
                 .is_some_and(|connection| {
                     let still_held = connection
                         .held

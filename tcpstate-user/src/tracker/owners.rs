@@ -230,7 +230,7 @@ impl Tracker {
         change: impl FnOnce(&mut Connection),
         out: &mut (impl FnMut(&Transition) + ?Sized),
     ) {
-        let Some(connection) = self.connections.get_mut(&object) else {
+        let Some(connection) = self.connections.get_mut(object) else {
             return;
         };
         change(connection);

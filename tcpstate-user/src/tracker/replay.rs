@@ -81,7 +81,7 @@ impl Tracker {
         if to == TcpState::Close || [from, to].contains(&TcpState::SynRecv) {
             return false;
         }
-        let Some(known) = self.connections.get_mut(&transition.id.serial) else {
+        let Some(known) = self.connections.get_mut(transition.id.serial) else {
             return false;
         };
         let tuple = transition.tuple.as_ref();
@@ -91,7 +91,7 @@ impl Tracker {
         }
         self.counts[known.state.index()] -= 1;
         self.counts[to.index()] += 1;
-        **known = Connection {
+        *known = Connection {
             bytes: transition.bytes,
             ..followed(&after(transition), Some(known.standing))
         };

@@ -88,7 +88,7 @@ impl Tracker {
                     && connection.seen_ns < start_ns
                     && namespaces.contains(&connection.netns)
             })
-            .map(|(object, _)| *object)
+            .map(|(object, _)| object)
             .collect();
         for ghost in ghosts {
             if let Some(connection) = self.remove(ghost) {
@@ -130,7 +130,7 @@ impl Tracker {
         if state == TcpState::Listen {
             self.listens(fact, None, met.cgroup);
         }
-        let stale = match self.connections.get_mut(&fact.object) {
+        let stale = match self.connections.get_mut(fact.object) {
             Some(known) => {
                 known.walk = number;
                 let agrees = known.state == state || known.standing == Standing::Unnamed;
