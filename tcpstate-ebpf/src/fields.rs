@@ -215,6 +215,12 @@ impl Sock {
         Typed::load(sk, SK_STATE.load())
     }
 
+    /// Hash of the tuple of a socket that is or was connected, which stays the same until it connects again.
+    #[inline(always)]
+    pub fn hash(sk: *const Self) -> u32 {
+        Typed::load(sk, SK_HASH.load())
+    }
+
     /// The socket's pending error, an errno.
     #[inline(always)]
     pub fn error(sk: *const Self) -> u16 {

@@ -242,6 +242,7 @@ macro_rules! for_each_field {
         $with! {
             SK_FAMILY = "sock_common" "skc_family",
             SK_STATE = "sock_common" "skc_state",
+            SK_HASH = "sock_common" "skc_hash",
             SK_DADDR = "sock_common" "skc_daddr",
             SK_RCV_SADDR = "sock_common" "skc_rcv_saddr",
             SK_V6_DADDR = "sock_common" "skc_v6_daddr",

@@ -66,6 +66,9 @@ fn states(old: u8, new: u8) -> u64 {
 fn state<C: EbpfContext>(ctx: &C, counters: *mut Counters, sk: *const Sock, old: u8, new: u8) {
     counters::transition(counters, old, new);
     debug!(ctx, "state {} -> {}", old, new);
+    if want(Want::Everything) && (new == CLOSE || old == CLOSE || old == SYN_RECV) {
+        owner::forget(sk);
+    }
     if !wanted::admits_step(sk, old) {
         return;
     }
