@@ -109,6 +109,7 @@ impl Places {
 
     /// The container of a cgroup. Where too many new ones come at once it is told later.
     pub fn container(&mut self, cgroup: u64) -> Option<ContainerId> {
+        self.root.as_ref()?; // or nobody can look, as in a replay
         if !self.cgroups.contains_key(&cgroup) && !self.budget.take(Instant::now()) {
             return None;
         }

@@ -1,4 +1,5 @@
-//! The way from facts to a view: the tracker makes transitions of them, and the view gets those that are shown.
+//! The way from facts, or a recording, to a view: the tracker makes transitions of them, and the view gets those that are
+//! shown.
 use super::Settings;
 use crate::{
     fact::Fact, places::Places, sink::Output, summary::Tally, tcp::Transition, tracker::Tracker,
@@ -18,16 +19,17 @@ pub(super) struct Flow<'a> {
 impl Flow<'_> {
     /// Applies one fact.
     pub(super) fn apply(&mut self, fact: &Fact) {
-        if !self.settings.cgroups.is_empty()
-            && let Some(cgroup) = fact.cgroup()
-        {
-            self.place(cgroup);
+        if !self.settings.cgroups.is_empty() {
+            self.place(fact.cgroup());
         }
         self.give(|tracker, out| tracker.apply(fact, out));
     }
 
     /// Tells the tracker whether a cgroup is one of those that are followed.
-    fn place(&mut self, cgroup: u64) {
+    pub(super) fn place(&mut self, cgroup: Option<u64>) {
+        let Some(cgroup) = cgroup else {
+            return;
+        };
         let mut filters = self.settings.cgroups.iter();
         if filters.any(|filter| filter.holds(cgroup, &mut self.places)) {
             self.tracker.follow_cgroup(cgroup);

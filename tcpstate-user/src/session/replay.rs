@@ -13,14 +13,13 @@ use tokio::{
 };
 
 use self::{bar::Bar, pace::Pace};
-use super::{End, Settings, WRITTEN_EVERY, runtime, signals, stopped, write_out};
+use super::{End, Settings, WRITTEN_EVERY, flow::Flow, runtime, signals, stopped, write_out};
 use crate::{
     places::Places,
     recording::{Damage, Recording, Row},
     sink::{Output, printable},
     source::Lost,
     summary::{Summary, Tally, cpu_seconds},
-    tcp::Transition,
     tracker::Tracker,
     view::{Moment, View},
 };
@@ -49,16 +48,11 @@ pub fn replay(settings: &Settings, replay: Replay, view: &mut dyn View) -> anyho
 }
 
 struct Player<'a> {
-    settings: &'a Settings,
-    view: &'a mut dyn View,
+    flow: Flow<'a>,
     name: String,
     batches: Receiver<Result<Vec<Row>, Damage>>,
     about: crate::about::About,
-    tracker: Tracker,
-    places: Places,
-    tally: Tally,
     lost: Lost,
-    output: Output,
     bar: Bar,
     pace: Option<Pace>,
     signals: [Signal; 3],
@@ -81,14 +75,9 @@ impl<'a> Player<'a> {
         };
         let bar = Bar::new(&replay, settings.quiet, view.is_silent());
         Ok(Self {
-            settings,
             name: replay.name,
             batches: read_ahead(replay.recording).context("starting the thread that reads")?,
-            tracker: Tracker::new(settings.tracker.clone()),
-            places: Places::unknown(),
-            tally: Tally::default(),
             lost: Lost::default(),
-            output: Output::patient_stdout().context("starting the output thread")?,
             bar,
             pace: replay.speed.map(|speed| Pace::new(speed, about.start_ns)),
             signals: signals()?,
@@ -96,13 +85,20 @@ impl<'a> Player<'a> {
             tick_ns: view.every().map(after),
             end_ns: settings.duration.map(after),
             about,
-            view,
+            flow: Flow {
+                settings,
+                view,
+                tracker: Tracker::new(settings.tracker.clone()),
+                tally: Tally::default(),
+                output: Output::patient_stdout().context("starting the output thread")?,
+                places: Places::unknown(),
+            },
         })
     }
 
     async fn run(mut self) -> anyhow::Result<()> {
-        self.view.begin(&mut self.output);
-        if !self.settings.quiet {
+        self.flow.view.begin(&mut self.flow.output);
+        if !self.flow.settings.quiet {
             let about = &self.about;
             let [host, kernel, tier] =
                 [&about.host, &about.kernel, &about.tier].map(|text| printable(text.as_bytes()));
@@ -127,7 +123,7 @@ impl<'a> Player<'a> {
             let batch = tokio::select! {
                 biased;
                 () = stopped(&mut self.signals) => return End::Signal,
-                () = poll_fn(|cx| self.view.poll_wish(cx)) => {
+                () = poll_fn(|cx| self.flow.view.poll_wish(cx)) => {
                     if self.show().is_break() {
                         return End::Done;
                     }
@@ -150,8 +146,8 @@ impl<'a> Player<'a> {
                 None => return self.linger().await,
             }
             self.bar.update();
-            self.output.flush();
-            if self.output.is_closed() {
+            self.flow.output.flush();
+            if self.flow.output.is_closed() {
                 return End::ReaderGone;
             }
         }
@@ -167,7 +163,7 @@ impl<'a> Player<'a> {
         while let Some(tick_ns) = self.tick_ns.filter(|tick_ns| *tick_ns <= mono_ns) {
             self.wait(tick_ns).await?;
             self.now_ns = tick_ns;
-            let every = self.view.every().unwrap_or_default().as_nanos();
+            let every = self.flow.view.every().unwrap_or_default().as_nanos();
             let every = u64::try_from(every).unwrap_or(u64::MAX).max(1);
             self.tick_ns = tick_ns.checked_add(every);
             if self.show().is_break() {
@@ -179,12 +175,14 @@ impl<'a> Player<'a> {
         self.now_ns = self.now_ns.max(mono_ns);
         match row {
             Row::Snapshot { socket, .. } => {
-                self.place(socket.cgroup);
-                self.give(|tracker, out| tracker.replay_socket(socket, out));
+                self.flow.place(socket.cgroup);
+                self.flow
+                    .give(|tracker, out| tracker.replay_socket(socket, out));
             }
             Row::Transition { transition, .. } => {
-                self.place(transition.cgroup);
-                self.give(|tracker, out| tracker.replay(transition, out));
+                self.flow.place(transition.cgroup);
+                self.flow
+                    .give(|tracker, out| tracker.replay(transition, out));
             }
             Row::Loss { cause, lost, .. } => self.lost.add(cause, *lost),
             Row::End { .. } => {}
@@ -192,50 +190,20 @@ impl<'a> Player<'a> {
         self.make_room().await
     }
 
-    /// Has the tracker do something, and gives the transitions that come of it to the view.
-    fn give(&mut self, act: impl FnOnce(&mut Tracker, &mut dyn FnMut(&Transition))) {
-        let Self {
-            settings,
-            view,
-            tracker,
-            tally,
-            output,
-            ..
-        } = self;
-        act(tracker, &mut |transition| {
-            if settings.shown.passes(transition)
-                && view.transition(tally.total(), transition, output)
-            {
-                tally.count(transition);
-            }
-        });
-    }
-
-    /// Tells the tracker whether a cgroup is one of those that are followed.
-    fn place(&mut self, cgroup: Option<u64>) {
-        let Some(cgroup) = cgroup else {
-            return;
-        };
-        let mut filters = self.settings.cgroups.iter();
-        if filters.any(|filter| filter.holds(cgroup, &mut self.places)) {
-            self.tracker.follow_cgroup(cgroup);
-        }
-    }
-
     /// Waits until it is time for `mono_ns`; meanwhile the view may wish to be shown.
     async fn wait(&mut self, mono_ns: u64) -> ControlFlow<End> {
         while let Some(left) = self.pace.as_ref().and_then(|pace| pace.left(mono_ns)) {
-            self.output.flush();
+            self.flow.output.flush();
             let show = tokio::select! {
                 biased;
                 () = stopped(&mut self.signals) => return ControlFlow::Break(End::Signal),
-                () = poll_fn(|cx| self.view.poll_wish(cx)) => true,
+                () = poll_fn(|cx| self.flow.view.poll_wish(cx)) => true,
                 () = sleep(left) => false,
             };
             if show && self.show().is_break() {
                 return ControlFlow::Break(End::Done);
             }
-            if self.output.is_closed() {
+            if self.flow.output.is_closed() {
                 return ControlFlow::Break(End::ReaderGone);
             }
         }
@@ -244,12 +212,12 @@ impl<'a> Player<'a> {
 
     /// Waits for a slow reader of the output: a replay has time, so nothing is dropped.
     async fn make_room(&mut self) -> ControlFlow<End> {
-        while self.output.is_full() {
-            self.output.flush();
-            if self.output.is_closed() {
+        while self.flow.output.is_full() {
+            self.flow.output.flush();
+            if self.flow.output.is_closed() {
                 return ControlFlow::Break(End::ReaderGone);
             }
-            if self.output.is_full() {
+            if self.flow.output.is_full() {
                 tokio::select! {
                     () = stopped(&mut self.signals) => return ControlFlow::Break(End::Signal),
                     () = sleep(WRITTEN_EVERY) => {}
@@ -261,14 +229,14 @@ impl<'a> Player<'a> {
 
     /// After the last row: the end, unless the view stays for its user.
     async fn linger(&mut self) -> End {
-        while self.view.lingers() {
-            self.output.flush();
-            if self.output.is_closed() {
+        while self.flow.view.lingers() {
+            self.flow.output.flush();
+            if self.flow.output.is_closed() {
                 return End::ReaderGone;
             }
             tokio::select! {
                 () = stopped(&mut self.signals) => return End::Signal,
-                () = poll_fn(|cx| self.view.poll_wish(cx)) => {}
+                () = poll_fn(|cx| self.flow.view.poll_wish(cx)) => {}
             }
             if self.show().is_break() {
                 return End::Done;
@@ -280,14 +248,14 @@ impl<'a> Player<'a> {
     /// The view, what it may look at, and where it may write.
     fn parts(&mut self) -> (&mut dyn View, Moment<'_>, &mut Output) {
         let moment = Moment {
-            tracker: &self.tracker,
-            places: &mut self.places,
+            tracker: &self.flow.tracker,
+            places: &mut self.flow.places,
             start_ns: self.about.start_ns,
             now_ns: self.now_ns,
             lost: self.lost,
             programs: None,
         };
-        (&mut *self.view, moment, &mut self.output)
+        (&mut *self.flow.view, moment, &mut self.flow.output)
     }
 
     fn show(&mut self) -> ControlFlow<()> {
@@ -296,27 +264,27 @@ impl<'a> Player<'a> {
     }
 
     async fn finish(&mut self, end: &End) -> anyhow::Result<()> {
-        self.give(|tracker, out| tracker.finish(out));
+        self.flow.give(|tracker, out| tracker.finish(out));
         let (view, mut moment, output) = self.parts();
         view.finish(&mut moment, output);
-        if self.settings.summary {
+        if self.flow.settings.summary {
             let summary = self.summary();
-            self.output.line(|line| summary.json_line(line));
+            self.flow.output.line(|line| summary.json_line(line));
         }
-        write_out(&mut self.output, end, &mut self.signals).await?;
+        write_out(&mut self.flow.output, end, &mut self.signals).await?;
         eprintln!("tcpstate: {}", self.summary());
         Ok(())
     }
 
     fn summary(&self) -> Summary {
         Summary {
-            tally: self.tally.clone(),
+            tally: self.flow.tally.clone(),
             counted: None,
             lost: Lost {
-                writer_slow: self.lost.writer_slow + self.output.dropped(),
+                writer_slow: self.lost.writer_slow + self.flow.output.dropped(),
                 ..self.lost
             },
-            tracked: self.tracker.tracked(),
+            tracked: self.flow.tracker.tracked(),
             cpu_seconds: cpu_seconds(),
             bpf_seconds: None,
         }
