@@ -13,8 +13,9 @@
 //! | `done status=S tests=N` | the end; S is 0 if N is more than none and all have passed |
 //!
 //! The kernel calls it with what follows `--` on its command line: the seconds that a test may take, and a filter. With
-//! `switch` instead it goes over to the system on the disk, whose init is systemd; a unit there calls it again, as
-//! `runner` with the same words, when everything is ready for the tests.
+//! `soak` and the soak's own options instead it runs that as its only test, for as long as it takes. With `switch` it goes
+//! over to the system on the disk, whose init is systemd; a unit there calls it again, as `runner` with the words for the
+//! tests, when everything is ready for them.
 mod kmsg;
 mod machine;
 mod run;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             Ok(never) => match never {},
             Err(error) => say(&format!("broken {error:#}")),
         },
+        (1, ["soak", options @ ..]) => report(ready_machine().and_then(|()| soak(options))),
         (1, words) => report(ready_machine().and_then(|()| tests(words))),
         // Whoever called it powers the machine off.
         (_, ["runner", words @ ..]) => {
@@ -81,6 +83,17 @@ fn tests(words: &[&str]) -> anyhow::Result<run::Tally> {
         .context("the command line gives no time limit")?;
     let limit = Duration::from_secs(seconds.parse().context("the time limit is no number")?);
     let filter = words.get(1).copied().unwrap_or_default();
-    say(&format!("hello {}", machine::release()?));
+    hello()?;
     run::all(filter, limit)
+}
+
+fn soak(options: &[&str]) -> anyhow::Result<run::Tally> {
+    hello()?;
+    run::soak(options)
+}
+
+/// The first word for the host.
+fn hello() -> anyhow::Result<()> {
+    say(&format!("hello {}", machine::release()?));
+    Ok(())
 }

@@ -30,9 +30,9 @@ pub(crate) struct Tally {
 
 struct Test {
     executable: PathBuf,
-    /// As the executable knows it.
-    name: String,
-    /// With the executable's name before it.
+    /// What makes the executable run it.
+    args: Vec<String>,
+    /// As the host knows it: one of many in an executable has the executable's name before its own.
     full_name: String,
 }
 
@@ -47,6 +47,18 @@ pub(crate) fn all(filter: &str, limit: Duration) -> anyhow::Result<Tally> {
     for test in &tests {
         tally.add(run_told(test, limit, &mut kmsg));
     }
+    Ok(tally)
+}
+
+/// Runs the soak. It ends by itself, and the host notices when it falls silent: it has no time limit here.
+pub(crate) fn soak(options: &[&str]) -> anyhow::Result<Tally> {
+    let soak = Test {
+        executable: "/bin/soak".into(),
+        args: options.iter().map(|&option| option.to_owned()).collect(),
+        full_name: "soak".to_owned(),
+    };
+    let mut tally = Tally::default();
+    tally.add(run_told(&soak, Duration::MAX, &mut Kmsg::open()?));
     Ok(tally)
 }
 
@@ -101,7 +113,9 @@ fn plan(executable: &Path, filter: &str) -> anyhow::Result<Vec<Test>> {
         say(&format!("plan {full_name}"));
         tests.push(Test {
             executable: executable.to_owned(),
-            name,
+            args: ["--exact", &name, "--nocapture", "--test-threads=1"]
+                .map(str::to_owned)
+                .into(),
             full_name,
         });
     }
@@ -128,7 +142,7 @@ fn list(executable: &Path, options: &[&str]) -> anyhow::Result<Vec<String>> {
 /// Runs a test to its end, and ends whatever it has left running.
 fn run(test: &Test, limit: Duration) -> anyhow::Result<()> {
     let child = Command::new(&test.executable)
-        .args(["--exact", &test.name, "--nocapture", "--test-threads=1"])
+        .args(&test.args)
         .env_clear()
         .envs([
             ("PATH", "/bin"),

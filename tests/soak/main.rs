@@ -1,7 +1,8 @@
 //! A soak: `serve` and `trace -J` follow a namespace in which connections of every kind come and go, minute after minute.
 //! Memory has to stay flat, drift and loss 0, and at the end every number has to be the kernel's.
 //!
-//! `cargo xtask soak` builds this with the tool and starts it as root; docs/reliability.md has the figures.
+//! `cargo xtask soak` builds this with the tool and starts it as root, on the host or, with `--kernel`, in a virtual machine;
+//! docs/reliability.md has the figures.
 mod churn;
 mod lines;
 mod verdict;
@@ -29,7 +30,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(4);
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask soak --minutes 30
-  cargo xtask soak --minutes 5 --connections 2000";
+  cargo xtask soak --minutes 5 --connections 2000
+  cargo xtask soak --kernel newest-6 --minutes 30 --connections 100   (in a virtual machine; --kernel comes first)";
 
 /// Connections of every kind that come and go while serve and trace -J run: memory flat, drift 0, loss 0
 ///

@@ -9,9 +9,10 @@ pub const STEADY: u32 = 3;
 const MARGIN_BYTES: u64 = 8 << 20;
 
 /// Above the lines of the minutes.
-pub const HEADER: &str = "\
-         connections | serve                        | trace -J
- minute         made |  MiB    sockets  drift  lost |  MiB    sockets  missing      lines";
+pub const HEADER: &str = concat!(
+    "         connections | serve                        | trace -J\n",
+    " minute         made |  MiB    sockets  drift  lost |  MiB    sockets  missing      lines"
+);
 
 /// One of the tools at a moment.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! The two that are watched: `serve`, which is scraped, and `trace -J`, whose lines are counted.
 use std::{collections::BTreeMap, io::pipe};
 
-use tcpstate_tests::{Namespace, Served, Tool, host, poll_until, sockets, tool};
+use tcpstate_tests::{Namespace, Served, Tool, bpf, host, poll_until, sockets, tool};
 
 use crate::{
     lines::Lines,
@@ -98,12 +98,18 @@ impl Watched {
         verdict.note(format!(
             "serve counts the kernel's {live} sockets: {truth:?}"
         ));
+        // Which programs `nested` speaks of, if it will.
+        let skipped = [self.serve.pid(), self.trace.pid()].map(bpf::skipped);
         self.trace.signal(nix::sys::signal::Signal::SIGINT);
         let (summary, lines) = self.lines.end()?;
         self.trace.finish().assert_summary();
         self.serve.stop().assert_summary();
         let lost: u64 = summary.lost.values().sum();
         verdict.check(lost == 0, format!("trace lost {lost}: {:?}", summary.lost));
+        let [of_serve, of_trace] = skipped;
+        verdict.note(format!(
+            "programs that the kernel skipped: {of_serve:?} of serve, {of_trace:?} of trace"
+        ));
         for line in &lines.met {
             verdict.check(false, format!("not seen from its beginning: {line}"));
         }

@@ -1,5 +1,10 @@
-//! BPF objects in the kernel: what must be gone when the tool is.
-use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
+//! BPF objects in the kernel: what must be gone when the tool is, and which programs the kernel has skipped.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    fs,
+    path::Path,
+};
 
 use aya::{
     maps::loaded_maps,
@@ -67,13 +72,7 @@ impl Objects {
 
     /// Every kernel that has BPF links tells the ids of open objects here.
     fn add_process(&mut self, process: &Path) {
-        // Descriptors and processes may go while we look.
-        for file in fs::read_dir(process.join("fdinfo"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let text = fs::read_to_string(file.path()).unwrap_or_default();
+        for text in descriptors(process) {
             for line in text.lines() {
                 let Some((key, value)) = line.split_once(':') else {
                     continue;
@@ -98,6 +97,40 @@ impl Objects {
             }
         }
     }
+}
+
+/// How often the kernel did not run a program of the process `pid` because it was running already: by the program's name,
+/// of which the kernel keeps 15 letters. Kernels from 5.12 tell.
+#[must_use]
+pub fn skipped(pid: u32) -> BTreeMap<String, u64> {
+    let number = |text: &str, key: &str| -> Option<u64> {
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        value.trim().parse().ok()
+    };
+    let by_id: BTreeMap<u64, u64> = descriptors(Path::new(&format!("/proc/{pid}")))
+        .filter_map(|text| {
+            Some((
+                number(&text, "prog_id")?,
+                number(&text, "recursion_misses")?,
+            ))
+        })
+        .collect();
+    let skipped = loaded_programs().flatten().filter_map(|program| {
+        let times = *by_id.get(&program.id().into())?;
+        let name = String::from_utf8_lossy(program.name()).into_owned();
+        (times > 0).then_some((name, times))
+    });
+    skipped.collect()
+}
+
+/// What the kernel says of each open file of a process. Descriptors and processes may go while we look.
+fn descriptors(process: &Path) -> impl Iterator<Item = String> {
+    fs::read_dir(process.join("fdinfo"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|file| fs::read_to_string(file.path()).unwrap_or_default())
 }
 
 /// What went away while it was looked at is not there: no error worth a word.

@@ -103,6 +103,9 @@ enum Job {
     /// docs/reliability.md has the figures of such a run. `cargo xtask soak --help` shows the options of the harness.
     #[command(disable_help_flag = true)]
     Soak {
+        /// Run it in a virtual machine with this kernel, as tests/kernels.toml calls it (before the harness's options)
+        #[arg(long, value_name = "NAME")]
+        kernel: Option<String>,
         /// What the harness is called with
         #[arg(
             value_name = "ARGS",
@@ -163,7 +166,10 @@ fn main() -> ExitCode {
         Job::Prometheus => prometheus::job(),
         Job::Page { file } => page::job(file.as_deref()),
         Job::Bench { args } => harness::job("bench", &args),
-        Job::Soak { args } => harness::job("soak", &args),
+        Job::Soak { kernel, args } => match kernel {
+            Some(kernel) => vm::soak::job(&kernel, &args),
+            None => harness::job("soak", &args),
+        },
         Job::Dist => dist::job(),
         Job::Package => package::job(),
         Job::Systemd { kernels } => systemd::job(&kernels),

@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 use crate::debian::System;
 use crate::vm::guest::Guest;
 use crate::vm::matrix::{Arch, Clock, Matrix};
-use crate::vm::{binaries, boot, fetch, initramfs, modules};
-use crate::{command, dist, setup, workspace};
+use crate::vm::{binaries, boot, fetch, folder, initramfs, modules};
+use crate::{command, dist, setup};
 
 /// The kernel of the same release of Debian.
 const KERNEL: &str = "6.1";
@@ -79,9 +79,7 @@ pub(crate) fn job(kernels: &[String]) -> anyhow::Result<ExitCode> {
         "console-getty.service",
     ])?;
 
-    let folder = workspace::target_dir()?.join("vm");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
+    let folder = folder()?;
     let disk = folder.join("systemd.ext4");
     let mut mke2fs = Command::new(command::find("mke2fs").context("mke2fs is missing")?);
     mke2fs
@@ -113,6 +111,7 @@ pub(crate) fn job(kernels: &[String]) -> anyhow::Result<ExitCode> {
             disk: Some(disk.clone()),
             boot_seconds: BOOT_SECONDS,
             init: "switch".to_owned(),
+            passes_on: false,
         });
     }
     boot(&guests, 1)

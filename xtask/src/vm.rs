@@ -6,11 +6,14 @@ pub(crate) mod binaries;
 pub(crate) mod fetch;
 pub(crate) mod guest;
 pub(crate) mod initramfs;
+mod kit;
 pub(crate) mod matrix;
 pub(crate) mod modules;
 mod report;
+pub(crate) mod soak;
 mod table;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -18,6 +21,7 @@ use anyhow::Context as _;
 
 use crate::{setup, workspace};
 use guest::{Guest, Outcome};
+use kit::Kit;
 use matrix::{Arch, Clock, Matrix};
 
 /// Which kernels and tests.
@@ -84,9 +88,6 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
     let machine = matrix.machine(args.arch)?;
     setup::for_machines(&machine.target, (&machine.qemu[0], &machine.package))?;
 
-    let folder = workspace::target_dir()?.join("vm");
-    std::fs::create_dir_all(&folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
     let mut images = Vec::new();
     for kernel in kernels {
         images.push((kernel, fetch::kernel(kernel, machine)?));
@@ -101,26 +102,27 @@ pub(crate) fn job(args: &Args) -> anyhow::Result<ExitCode> {
     let mut programs = vec![("bin/tcpstate".to_owned(), binaries.tool)];
     let tests = binaries.tests.into_iter();
     programs.extend(tests.map(|(name, test)| (format!("tests/{name}"), test)));
+    let kit = Kit {
+        matrix: &matrix,
+        machine,
+        init: binaries.init,
+        programs,
+    };
     let mut guests = Vec::new();
     for (kernel, image) in images {
         let title = format!("{}-{}{}", kernel.arch, kernel.name, suite.suffix());
-        let initramfs = folder.join(format!("{title}.cpio"));
-        let modules = modules::load_order(&image.modules, &matrix.modules)?;
-        initramfs::write(&initramfs, &binaries.init, &programs, &modules)?;
-        guests.push(Guest {
-            log: folder.join(format!("{title}.log")),
-            title,
-            machine,
-            matrix: &matrix,
-            clock,
-            kernel: image.file,
-            initramfs,
-            disk: None,
-            boot_seconds: matrix.boot_seconds,
-            init: format!("{} {}", matrix.limit(clock), args.test),
-        });
+        let init = format!("{} {}", matrix.limit(clock), args.test);
+        guests.push(kit.guest(title, image, clock, init)?);
     }
     boot(&guests, args.jobs)
+}
+
+/// Where the files of guests are kept.
+pub(crate) fn folder() -> anyhow::Result<PathBuf> {
+    let folder = workspace::target_dir()?.join("vm");
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
 }
 
 /// Runs the guests, `jobs` at a time, and says how it went.

@@ -1,4 +1,4 @@
-//! What runs in a guest: static executables of the tool, of its tests, and of the guest's init.
+//! What runs in a guest: static executables of the tool, of its tests and its soak, and of the guest's init.
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -87,8 +87,18 @@ pub(crate) fn tool(machine: &Machine) -> anyhow::Result<PathBuf> {
 
 /// Builds PID 1.
 pub(crate) fn init(machine: &Machine) -> anyhow::Result<PathBuf> {
-    let build = ["build", "-p", "tcpstate-tests", "--bin", "init"];
-    one(cargo(machine, &build, &QUICKLY)?, "init")
+    harness(machine, "init")
+}
+
+/// Builds what `cargo xtask soak` runs.
+pub(super) fn soak(machine: &Machine) -> anyhow::Result<PathBuf> {
+    harness(machine, "soak")
+}
+
+/// Builds a program of the tests' package.
+fn harness(machine: &Machine, name: &str) -> anyhow::Result<PathBuf> {
+    let build = ["build", "-p", "tcpstate-tests", "--bin", name];
+    one(cargo(machine, &build, &QUICKLY)?, name)
 }
 
 /// Builds the tests that need systemd, and returns their executable.

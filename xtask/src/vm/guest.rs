@@ -33,6 +33,9 @@ pub(crate) struct Guest<'a> {
     pub(crate) boot_seconds: u64,
     /// The words that its init is called with.
     pub(crate) init: String,
+    /// What its test prints is passed on as it comes, and each line is a sign of life: for one that runs longer than a test
+    /// may, and prints all the time.
+    pub(crate) passes_on: bool,
 }
 
 /// What came of it.
@@ -75,8 +78,12 @@ impl Guest<'_> {
                     self.tell(&format!("booted in {:.1} s", (now - start).as_secs_f64()));
                 }
                 Line::Progress => deadline = now + test_limit,
+                Line::Printed if self.passes_on => {
+                    println!("{line}");
+                    deadline = now + test_limit;
+                }
                 Line::End => deadline = now + POWER_OFF,
-                Line::Other => {}
+                Line::Printed | Line::Other => {}
             }
         };
         drop(emulator);

@@ -54,7 +54,9 @@ pub(super) enum Line {
     Progress,
     /// Nothing will follow.
     End,
-    /// What a test or the kernel prints.
+    /// What the test that runs has printed.
+    Printed,
+    /// What the firmware or the kernel prints.
     Other,
 }
 
@@ -75,8 +77,7 @@ impl Report {
             if line.contains("Kernel panic - not syncing") {
                 self.panic = Some(line.trim().to_owned());
             }
-            self.printed(line);
-            return Line::Other;
+            return self.printed(line);
         };
         if !before.trim().is_empty() {
             self.printed(before);
@@ -167,10 +168,12 @@ impl Report {
         Line::Progress
     }
 
-    fn printed(&mut self, line: &str) {
-        if let Some((_, printed)) = &mut self.running {
-            printed.push(line.to_owned());
-        }
+    fn printed(&mut self, line: &str) -> Line {
+        let Some((_, printed)) = &mut self.running else {
+            return Line::Other;
+        };
+        printed.push(line.to_owned());
+        Line::Printed
     }
 }
 
@@ -275,6 +278,23 @@ mod tests {
             ),
         ] {
             assert_eq!(after(&lines, timed_out).1, name, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_test_prints_is_told_from_what_comes_before_and_after() {
+        let mut report = Report::default();
+        for (line, kind) in [
+            ("SeaBIOS", Line::Other),
+            (START[1], Line::Hello),
+            ("[    2.2] random: crng init done", Line::Other),
+            ("tcpstate-vm: run soak", Line::Progress),
+            ("  1   5000", Line::Printed),
+            ("tcpstate-vm: ok soak 240000", Line::Progress),
+            ("tcpstate-vm: done status=0 tests=1", Line::End),
+            ("[  241.3] reboot: Power down", Line::Other),
+        ] {
+            assert_eq!(report.line(line), kind, "{line}");
         }
     }
 
