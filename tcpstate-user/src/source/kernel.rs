@@ -106,6 +106,15 @@ pub struct KernelSource {
 const MAIN_PROGRAM: &str = "inet_sock_set_state";
 /// Name of the program that takes over where the main one is not run, because it is running already.
 const NESTED_PROGRAM: &str = "nested_set_state";
+/// Programs that may be skipped without a loss: what the second one at the tracepoint is not run for, the first was; and
+/// who uses a socket is told again by the next receive, by the shutdown, or by a walk.
+const TOLD_AGAIN: [&str; 5] = [
+    NESTED_PROGRAM,
+    "socket_accepted",
+    "socket_accepted_4",
+    "socket_received",
+    "socket_copied",
+];
 /// The helper that gives the programs a socket's cookie.
 const COOKIE: &str = "bpf_get_socket_ptr_cookie";
 /// What fails where the kernel's types cannot be had.
@@ -325,7 +334,7 @@ impl Source for KernelSource {
         let skipped: u64 = self
             .ebpf
             .programs()
-            .filter(|(name, _)| *name != NESTED_PROGRAM) // what it was not run for, the first was
+            .filter(|(name, _)| !TOLD_AGAIN.contains(name))
             .filter_map(|(_, program)| program.fd().ok())
             .map(counters::recursion_misses)
             .sum();

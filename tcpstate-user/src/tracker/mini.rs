@@ -171,17 +171,7 @@ impl Tracker {
             return;
         };
         if connection.state == TcpState::FinWait2 && substate == TcpState::TimeWait {
-            // The peer's FIN was not seen when it came; the timer tells when it was last started.
-            let entered_ns = armed_ns.map(|armed| armed.clamp(connection.seen_ns, fact.time_ns));
-            connection.estimated = true;
-            let states = (TcpState::FinWait2, TcpState::TimeWait);
-            let time_ns = entered_ns.unwrap_or(fact.time_ns);
-            if entered_ns.is_none() {
-                connection.since_ns = None;
-            }
-            self.step(fact.object, &mut connection, time_ns, states, None, out);
-            connection.since_ns = entered_ns;
-            connection.estimated = true;
+            self.recover_time_wait(fact, &mut connection, armed_ns, out);
         }
         let reason = match cause {
             Cause::Timer => Some(Reason::Expired),
@@ -197,6 +187,27 @@ impl Tracker {
             out,
         );
         self.walk.closed(fact.object);
+    }
+
+    /// A timewait socket is in `TIME_WAIT`, and the peer's FIN was not seen when it came; its timer tells when it was last
+    /// started, so that the time is recovered, not seen.
+    pub(super) fn recover_time_wait(
+        &mut self,
+        fact: &Fact,
+        connection: &mut Connection,
+        armed_ns: Option<u64>,
+        out: &mut (impl FnMut(&Transition) + ?Sized),
+    ) {
+        let entered_ns = armed_ns.map(|armed| armed.clamp(connection.seen_ns, fact.time_ns));
+        connection.estimated = true;
+        let states = (TcpState::FinWait2, TcpState::TimeWait);
+        let time_ns = entered_ns.unwrap_or(fact.time_ns);
+        if entered_ns.is_none() {
+            connection.since_ns = None;
+        }
+        self.step(fact.object, connection, time_ns, states, None, out);
+        connection.since_ns = entered_ns;
+        connection.estimated = true;
     }
 
     pub(super) fn timewait_overflow(&mut self, fact: &Fact) {

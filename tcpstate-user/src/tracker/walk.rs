@@ -148,9 +148,19 @@ impl Tracker {
         if self.config.admits(fact.netns, &fact.tuple) != Some(true) {
             return;
         }
-        if stale && let Some(known) = self.remove(fact.object) {
-            self.owners.forget(&known);
+        if stale && let Some(mut known) = self.remove(fact.object) {
             self.walk.drift.0[known.state.index()] += i64::from(known.is_admitted());
+            let entered_unseen = (known.state, state) == (TcpState::FinWait2, TcpState::TimeWait)
+                && met.since_ns.is_some()
+                && known.is_of(fact);
+            if entered_unseen {
+                // The same connection goes on: its timer tells what was missed.
+                self.walk.drift.0[state.index()] -= i64::from(known.is_admitted());
+                self.recover_time_wait(fact, &mut known, met.since_ns, out);
+                self.insert(fact.object, known);
+                return;
+            }
+            self.owners.forget(&known);
         }
         let role = match state {
             TcpState::Listen => Some(Role::Listener),

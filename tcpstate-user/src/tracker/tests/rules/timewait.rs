@@ -1,4 +1,6 @@
 //! Timewait sockets: what they take over, and how they end.
+use hashbrown::HashSet;
+
 use super::*;
 
 #[test]
@@ -46,6 +48,37 @@ fn why_a_timewait_socket_ends() {
             "{cause:?}"
         );
     }
+}
+
+/// A walk that comes in between finds it in `TIME_WAIT`: the counts were wrong, and it is the same connection.
+#[test]
+fn a_walk_recovers_it_too() {
+    let mut run = told(&closed_client());
+    run.tracker.walk_begins();
+    run.tracker.walk_ends(0, &HashSet::new(), &mut |_| {}); // the first takes up what exists
+    run.tracker.walk_begins();
+    run.apply(&fact(
+        30_000,
+        TIMEWAIT,
+        FactKind::Exists {
+            state: TimeWait,
+            cookie: 0,
+            since_ns: Some(50 * MS),
+            cgroup: None,
+        },
+    ));
+    let netns = HashSet::from_iter([NETNS]);
+    let drift = run.tracker.walk_ends(30_000 * MS, &netns, &mut |_| {});
+    assert_eq!((drift.of(FinWait2), drift.of(TimeWait)), (1, -1));
+    run.assert_counts_are_the_table();
+    run.apply(&timewait_ended(60_050, TimeWait, Cause::Timer, Some(50)));
+    let expected = [
+        (FinWait2, TimeWait, Some(20), None),
+        (TimeWait, Close, Some(60_000), Some(Reason::Expired)),
+    ];
+    assert_eq!(last(&run, 2), expected);
+    assert!(run.out.iter().rev().take(2).all(|line| line.estimated));
+    assert!(run.out.iter().all(|line| line.id == run.out[0].id));
 }
 
 /// Where the peer's FIN cannot be seen when it comes, the timer tells afterwards, and the lines say so.
