@@ -29,6 +29,7 @@ use nix::{
     sys::resource::{RLIM_INFINITY, Resource, setrlimit},
 };
 
+use rustix::thread::{CapabilitySet, capabilities};
 use tcpstate_ebpf::{Filter, Want};
 
 pub(crate) use self::iterator::iterate;
@@ -409,7 +410,13 @@ fn refused(error: anyhow::Error, doing: &'static str) -> anyhow::Error {
             .downcast_ref::<std::io::Error>()
             .is_some_and(|io| io.raw_os_error() == Some(Errno::EPERM as i32))
     });
-    if not_permitted {
+    let loads = CapabilitySet::BPF | CapabilitySet::PERFMON;
+    let held = capabilities(None).is_ok_and(|held| held.effective.contains(loads));
+    if not_permitted && held {
+        anyhow!(
+            "{doing}: operation not permitted, although it has CAP_BPF and CAP_PERFMON; run it as root (sudo tcpstate …), or, before Linux 5.11, without a limit of locked memory (ulimit -l unlimited)"
+        )
+    } else if not_permitted {
         anyhow!(
             "{doing}: operation not permitted; needs CAP_BPF and CAP_PERFMON: run it as root (sudo tcpstate …)"
         )
