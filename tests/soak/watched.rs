@@ -5,7 +5,7 @@ use tcpstate_tests::{Namespace, Served, Tool, bpf, host, poll_until, sockets, to
 
 use crate::{
     lines::Lines,
-    verdict::{Tracked, Verdict},
+    verdict::{Tracked, Verdict, loss},
 };
 
 /// How often both compare their counts with the kernel's.
@@ -104,8 +104,12 @@ impl Watched {
         let (summary, lines) = self.lines.end()?;
         self.trace.finish().assert_summary();
         self.serve.stop().assert_summary();
-        let lost: u64 = summary.lost.values().sum();
-        verdict.check(lost == 0, format!("trace lost {lost}: {:?}", summary.lost));
+        let causes = summary.lost.iter();
+        let (good, what) = loss(
+            "trace -J",
+            causes.map(|(cause, lost)| (&**cause, *lost as i64)),
+        );
+        verdict.check(good, what);
         let [of_serve, of_trace] = skipped;
         verdict.note(format!(
             "programs that the kernel skipped: {of_serve:?} of serve, {of_trace:?} of trace"
