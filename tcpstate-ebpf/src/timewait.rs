@@ -64,7 +64,14 @@ pub fn descheduled(tw: *const Sock) {
 /// It is gone. The argument's type is `struct sock`, so what lies beyond the common part is probed.
 #[inline(always)]
 pub fn ended(tw: *const Sock) {
-    emit::<Probed>(tw, kind::TIMEWAIT_ENDED, causes::of_end(tw));
+    let cause = match causes::of_end(tw) {
+        // A segment that ends one is noted as what it is. So this one did not: a worker took it off on another CPU, and
+        // went on here.
+        cause::SEGMENT if in_worker() => cause::NETNS,
+        cause::SEGMENT => cause::UNKNOWN,
+        cause => cause,
+    };
+    emit::<Probed>(tw, kind::TIMEWAIT_ENDED, cause);
 }
 
 /// None is made for the full socket `sk`.
