@@ -28,6 +28,20 @@ impl Fact {
             _ => None,
         }
     }
+
+    /// Takes back that the process `pid` has shut the socket down: it only held the file for a moment, as a walk over open
+    /// files does, and its user closed it meanwhile.
+    pub fn forget_closer(&mut self, pid: u32) {
+        if let FactKind::Transition {
+            old,
+            details: Some(details),
+            ..
+        } = &mut self.kind
+            && *old != TcpState::Close
+        {
+            details.owner = details.owner.filter(|owner| owner.pid != pid);
+        }
+    }
 }
 
 /// What a fact says.
@@ -170,4 +184,56 @@ pub struct Details {
     pub cgroup: Option<u64>,
     /// Payload that it has carried, where it closes.
     pub bytes: Option<Bytes>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+    use crate::tcp::{Comm, OwnerSource};
+
+    /// The owner that is left of a transition by process 7, once process `pid` is known to have only looked at files.
+    fn left(old: TcpState, pid: u32) -> Option<u32> {
+        let owner = Owner {
+            pid: 7,
+            uid: 0,
+            comm: Comm::default(),
+            source: OwnerSource::Accept,
+        };
+        let mut fact = Fact {
+            time_ns: 1,
+            cpu: 0,
+            object: 1,
+            netns: 1,
+            tuple: Tuple {
+                laddr: Ipv4Addr::LOCALHOST.into(),
+                lport: Some(1),
+                raddr: Ipv4Addr::LOCALHOST.into(),
+                rport: 2,
+            },
+            kind: FactKind::Transition {
+                old,
+                new: TcpState::FinWait1,
+                error: 0,
+                stillborn: false,
+                details: Some(Details {
+                    owner: Some(owner),
+                    ..Details::default()
+                }),
+            },
+        };
+        fact.forget_closer(pid);
+        match fact.kind {
+            FactKind::Transition { details, .. } => details?.owner.map(|owner| owner.pid),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn who_only_looked_at_a_file_has_not_closed_it() {
+        assert_eq!(left(TcpState::Established, 7), None);
+        assert_eq!(left(TcpState::Established, 8), Some(7));
+        assert_eq!(left(TcpState::Close, 7), Some(7), "it connects itself");
+    }
 }

@@ -43,6 +43,8 @@ struct Ring {
     producer: Mmap,
     /// How far we have read.
     consumed: u64,
+    /// This process, as the kernel numbers it unless a container has numbers of its own.
+    own_pid: u32,
 }
 
 impl Rings {
@@ -170,6 +172,7 @@ impl Ring {
             records,
             producer,
             consumed: 0,
+            own_pid: std::process::id(),
         })
     }
 
@@ -181,7 +184,9 @@ impl Ring {
                 return Ok(false);
             };
             self.consumed += (HEADER + record.len() as u64).next_multiple_of(8);
-            merge.push(decode(&record, tick_ns).context("reading a ring buffer")?);
+            let mut fact = decode(&record, tick_ns).context("reading a ring buffer")?;
+            fact.forget_closer(self.own_pid);
+            merge.push(fact);
         }
         Ok(true)
     }
