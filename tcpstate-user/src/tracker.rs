@@ -153,16 +153,31 @@ impl Connection {
         self.in_doubt = false;
         self.seen_ns = time_ns;
         Transition {
-            mono_ns: time_ns,
+            dwell_ns: since_ns.and_then(|since| time_ns.checked_sub(since)),
+            estimated: estimated && since_ns.is_some(),
+            reason,
+            ..self.transition(object, time_ns, (from, to))
+        }
+    }
+
+    /// What is known of it, as a transition whose dwell time and reason are not.
+    fn transition(
+        &self,
+        object: u64,
+        mono_ns: u64,
+        (from, to): (TcpState, TcpState),
+    ) -> Transition {
+        Transition {
+            mono_ns,
             id: self.id,
             skaddr: object,
             netns: self.netns,
             tuple: self.tuple,
             from,
             to,
-            dwell_ns: since_ns.and_then(|since| time_ns.checked_sub(since)),
-            estimated: estimated && since_ns.is_some(),
-            reason,
+            dwell_ns: None,
+            estimated: false,
+            reason: None,
             role: self.role,
             owner: self.owner,
             cgroup: self.cgroup,
@@ -407,23 +422,7 @@ impl Tracker {
         let Some(held) = connection.held.take() else {
             return;
         };
-        let transition = Transition {
-            mono_ns: held.mono_ns,
-            id: connection.id,
-            skaddr: object,
-            netns: connection.netns,
-            tuple: connection.tuple,
-            from: held.from,
-            to: held.to,
-            dwell_ns: None,
-            estimated: false,
-            reason: None,
-            role: connection.role,
-            owner: connection.owner,
-            cgroup: connection.cgroup,
-            container: None,
-            bytes: connection.bytes,
-        };
+        let transition = connection.transition(object, held.mono_ns, (held.from, held.to));
         self.give(connection, transition, out);
     }
 
