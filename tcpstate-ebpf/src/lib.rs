@@ -18,6 +18,9 @@
 #![cfg_attr(target_arch = "bpf", no_std)]
 mod filter;
 
+#[cfg(not(target_arch = "bpf"))]
+use zerocopy::FromBytes;
+
 pub use self::filter::{FILTER_VALUES, Filter, Lengths, Net, Ports};
 
 /// Version of the records below; it changes with any change of their meaning or layout.
@@ -109,6 +112,7 @@ pub const FAMILY_IPV6: u8 = 10;
 /// One fact of the kernel: 64 bytes, one cache line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(not(target_arch = "bpf"), derive(FromBytes))]
 pub struct Record {
     /// `CLOCK_MONOTONIC`, ns, taken after the record was reserved in its ring.
     pub time_ns: u64,
@@ -141,6 +145,7 @@ pub struct Record {
 /// A fact about a mini-socket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(not(target_arch = "bpf"), derive(FromBytes))]
 pub struct MiniRecord {
     /// The fact itself.
     pub record: Record,
@@ -153,6 +158,7 @@ pub struct MiniRecord {
 /// A fact with what is said once in an object's life.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[cfg_attr(not(target_arch = "bpf"), derive(FromBytes))]
 pub struct FullRecord {
     /// The fact, with the other object and the number that belong to its kind.
     pub mini: MiniRecord,
@@ -292,96 +298,3 @@ macro_rules! field_table {
     };
 }
 for_each_field!(field_table);
-
-/// The native-endian integers of a record, read from untrusted bytes.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    #[inline]
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (head, tail) = self.0.split_first_chunk::<N>()?;
-        self.0 = tail;
-        Some(*head)
-    }
-    #[inline]
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(u64::from_ne_bytes)
-    }
-    #[inline]
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(u32::from_ne_bytes)
-    }
-    #[inline]
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(u16::from_ne_bytes)
-    }
-    #[inline]
-    fn u8(&mut self) -> Option<u8> {
-        self.take().map(u8::from_ne_bytes)
-    }
-    #[inline]
-    fn words(&mut self) -> Option<[u32; 4]> {
-        Some([self.u32()?, self.u32()?, self.u32()?, self.u32()?])
-    }
-    #[inline]
-    fn mini(&mut self) -> Option<MiniRecord> {
-        Some(MiniRecord {
-            record: self.record()?,
-            related: self.u64()?,
-            value: self.u64()?,
-        })
-    }
-    #[inline]
-    fn record(&mut self) -> Option<Record> {
-        Some(Record {
-            time_ns: self.u64()?,
-            object: self.u64()?,
-            laddr: self.words()?,
-            raddr: self.words()?,
-            netns: self.u32()?,
-            lport: self.u16()?,
-            rport: self.u16()?,
-            kind: self.u8()?,
-            old: self.u8()?,
-            new: self.u8()?,
-            family: self.u8()?,
-            error: self.u16()?,
-            cpu: self.u16()?,
-        })
-    }
-}
-
-impl Record {
-    /// Reads a record from the first 64 bytes of `bytes`; `None` if there are fewer.
-    #[inline]
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Reader(bytes).record()
-    }
-}
-
-impl MiniRecord {
-    /// Reads a mini-socket's record from the first 80 bytes of `bytes`; `None` if there are fewer.
-    #[inline]
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        Reader(bytes).mini()
-    }
-}
-
-impl FullRecord {
-    /// Reads a full record from the first 120 bytes of `bytes`; `None` if there are fewer.
-    #[inline]
-    #[must_use]
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut reader = Reader(bytes);
-        Some(Self {
-            mini: reader.mini()?,
-            cookie: reader.u64()?,
-            cgroup: reader.u64()?,
-            tgid: reader.u32()?,
-            uid: reader.u32()?,
-            comm: [reader.u64()?, reader.u64()?],
-        })
-    }
-}

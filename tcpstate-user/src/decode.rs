@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use tcpstate_ebpf::{
     COMM_LEN, FAMILY_IPV4, FAMILY_IPV6, FullRecord, MiniRecord, Record, cause, kind, mini,
 };
+use zerocopy::FromBytes;
 
 use crate::{
     fact::{Cause, Details, Fact, FactKind, TimerEvent, TimerFact},
@@ -38,10 +39,9 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`] says what is wrong with the bytes.
 pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
-    let short = DecodeError::Short(bytes.len());
-    let record = Record::from_bytes(bytes).ok_or(short)?;
-    let mini = || MiniRecord::from_bytes(bytes).ok_or(short);
-    let full = || FullRecord::from_bytes(bytes).ok_or(short);
+    let record: Record = beginning(bytes)?;
+    let mini = || beginning::<MiniRecord>(bytes);
+    let full = || beginning::<FullRecord>(bytes);
     let substate = || substate(record.new);
     let kind = match record.kind {
         kind::TRANSITION | kind::STILLBORN => transition(&record, None)?,
@@ -103,6 +103,14 @@ pub fn decode(bytes: &[u8], tick_ns: u32) -> Result<Fact, DecodeError> {
         tuple: tuple(&record)?,
         kind,
     })
+}
+
+/// The record that `bytes` begin with.
+#[inline(always)]
+fn beginning<T: FromBytes>(bytes: &[u8]) -> Result<T, DecodeError> {
+    T::read_from_prefix(bytes)
+        .map(|(record, _)| record)
+        .map_err(|_| DecodeError::Short(bytes.len()))
 }
 
 /// When the 60 s timer of a TIME_WAIT was last started, given what remains of it at `now_ns`.
