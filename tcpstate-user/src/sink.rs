@@ -26,6 +26,10 @@ pub trait Format {
 #[must_use]
 pub fn printable(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
+    // Nearly every name.
+    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+        return String::from_utf8_lossy(bytes).into_owned();
+    }
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {

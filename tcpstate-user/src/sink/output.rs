@@ -12,6 +12,7 @@ use std::{
     thread::JoinHandle,
 };
 
+use memchr::memchr_iter;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::journal::Journal;
@@ -19,6 +20,8 @@ use crate::tcp::Transition;
 
 /// Bytes gathered before they are handed to the thread without waiting for a flush.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Room beyond them for the line that fills a chunk.
+const LAST_LINE_BYTES: usize = 4 << 10;
 /// Chunks in the queue: with [`CHUNK_BYTES`], 16 MiB wait for a slow reader before lines are dropped.
 const QUEUE_CHUNKS: usize = 256;
 
@@ -68,7 +71,7 @@ impl Output {
                 Ok(())
             })?;
         Ok(Self {
-            chunk: Vec::with_capacity(CHUNK_BYTES),
+            chunk: empty_chunk(),
             handed: 0,
             written,
             dropped: 0,
@@ -195,13 +198,17 @@ impl Output {
             return;
         };
         let lines = lines(&self.chunk);
-        match queue.try_send(std::mem::take(&mut self.chunk)) {
+        match queue.try_send(std::mem::replace(&mut self.chunk, empty_chunk())) {
             Ok(()) => self.handed += lines,
             Err(TrySendError::Full(chunk)) if chunk.len() < keep => self.chunk = chunk,
             Err(TrySendError::Full(_)) => self.dropped += lines,
             Err(TrySendError::Disconnected(_)) => self.queue = None,
         }
     }
+}
+
+fn empty_chunk() -> Vec<u8> {
+    Vec::with_capacity(CHUNK_BYTES + LAST_LINE_BYTES)
 }
 
 /// Writes a piece and counts the lines that have got out to their end, also those before an error.
@@ -222,7 +229,7 @@ fn write(stdout: &mut File, mut piece: &[u8], written: &AtomicU64) -> io::Result
 
 /// Ends of lines in `bytes`.
 fn lines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 /// Whether standard output is a pipe or socket whose other end is closed.

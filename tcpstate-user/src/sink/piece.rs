@@ -57,19 +57,23 @@ pub(crate) fn millis(line: &mut Vec<u8>, ns: Option<u64>) {
     digits::<3>(line, (micros % 1000) as u32);
 }
 
-/// Appends what `write` appends, and spaces up to `width` characters, and one more.
+/// Appends what `write` appends, which is ASCII, and spaces up to `width` characters, and one more.
 pub(crate) fn cell(line: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let start = line.len();
     write(line);
-    // Bytes that continue a character of UTF-8 begin with the bits 10.
-    let is_start = |byte: &&u8| **byte & 0xc0 != 0x80;
-    let characters = line[start..].iter().filter(is_start).count();
-    line.resize(line.len() + width.saturating_sub(characters) + 1, b' ');
+    let characters = line.len() - start;
+    pad(line, width, characters);
 }
 
-/// A [`cell`] with a word.
+/// The same with a word in any script.
 pub(crate) fn word(line: &mut Vec<u8>, width: usize, word: &str) {
-    cell(line, width, |line| line.extend_from_slice(word.as_bytes()));
+    line.extend_from_slice(word.as_bytes());
+    pad(line, width, word.chars().count());
+}
+
+/// Appends the spaces behind so many characters.
+fn pad(line: &mut Vec<u8>, width: usize, characters: usize) {
+    line.resize(line.len() + width.saturating_sub(characters) + 1, b' ');
 }
 
 #[cfg(test)]
