@@ -2,8 +2,11 @@
 use std::{hash::Hash, sync::Arc};
 
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Int8Array, Int32Array, Int64Array, RecordBatch,
-    StringArray, TimestampNanosecondArray, UInt16Array, UInt32Array, UInt64Array,
+    ArrayRef, DictionaryArray, Int32Array, RecordBatch, StringArray,
+    builder::{
+        BooleanBuilder, Int8Builder, Int32Builder, Int64Builder, StringBuilder,
+        TimestampNanosecondBuilder, UInt16Builder, UInt32Builder, UInt64Builder,
+    },
 };
 use arrow_ipc::{
     CompressionType, MetadataVersion,
@@ -15,7 +18,7 @@ use hashbrown::HashMap;
 use super::{Row, frame, schema, text};
 use crate::{
     about::About,
-    sink::json::Address,
+    sink::{json::Address, piece},
     source::Lost,
     tcp::{Bytes, Owner, OwnerSource, Reason, Role, TcpState, Transition, Tuple},
 };
@@ -75,7 +78,7 @@ impl Encoder {
 
     /// Appends a batch of `rows` to `out`.
     pub(super) fn rows(&mut self, rows: &[Row], out: &mut Vec<u8>) -> Result<(), ArrowError> {
-        let mut columns = Columns::default();
+        let mut columns = Columns::with_capacity(rows.len());
         for row in rows {
             columns.push(row, self.wall_offset_ns, self.addresses);
         }
@@ -117,22 +120,20 @@ fn key<T: PartialEq>(all: &[T], one: &T) -> Option<i8> {
 
 /// A column of text with a dictionary of its own in each batch, so that none grows with the recording.
 struct Texts<K> {
-    keys: Vec<Option<i32>>,
+    keys: Int32Builder,
     known: HashMap<K, i32>,
     values: Vec<String>,
 }
 
-impl<K> Default for Texts<K> {
-    fn default() -> Self {
+impl<K: Hash + Eq> Texts<K> {
+    fn with_capacity(rows: usize) -> Self {
         Self {
-            keys: Vec::new(),
+            keys: Int32Builder::with_capacity(rows),
             known: HashMap::new(),
             values: Vec::new(),
         }
     }
-}
 
-impl<K: Hash + Eq> Texts<K> {
     fn push(&mut self, value: Option<K>, text: impl FnOnce(&K) -> String) {
         let key = value.map(|value| {
             let next = self.values.len() as i32; // a batch has a few thousand rows
@@ -141,49 +142,54 @@ impl<K: Hash + Eq> Texts<K> {
                 next
             })
         });
-        self.keys.push(key);
+        self.keys.append_option(key);
     }
 
-    fn finish(self) -> Result<ArrayRef, ArrowError> {
+    fn finish(mut self) -> Result<ArrayRef, ArrowError> {
         let values = StringArray::from(self.values);
-        let array = DictionaryArray::try_new(Int32Array::from(self.keys), Arc::new(values))?;
+        let keys: Int32Array = self.keys.finish();
+        let array = DictionaryArray::try_new(keys, Arc::new(values))?;
         Ok(Arc::new(array))
     }
 }
 
+/// About what an id takes, bytes.
+const TEXT_BYTES: usize = 16;
+
 /// Columns under construction.
-#[derive(Default)]
 struct Columns {
-    kind: Vec<Option<i8>>,
-    time: Vec<i64>,
-    mono_ns: Vec<i64>,
-    seq: Vec<Option<u64>>,
-    id: Vec<Option<String>>,
-    skaddr: Vec<Option<String>>,
-    family: Vec<Option<i8>>,
-    netns: Vec<Option<u32>>,
+    kind: Int8Builder,
+    time: TimestampNanosecondBuilder,
+    mono_ns: Int64Builder,
+    seq: UInt64Builder,
+    id: StringBuilder,
+    skaddr: StringBuilder,
+    family: Int8Builder,
+    netns: UInt32Builder,
     laddr: Texts<std::net::IpAddr>,
-    lport: Vec<Option<u16>>,
+    lport: UInt16Builder,
     raddr: Texts<std::net::IpAddr>,
-    rport: Vec<Option<u16>>,
-    from: Vec<Option<i8>>,
-    to: Vec<Option<i8>>,
-    dwell_ns: Vec<Option<i64>>,
-    estimated: Vec<Option<bool>>,
-    reason: Vec<Option<i8>>,
-    role: Vec<Option<i8>>,
-    pid: Vec<Option<u32>>,
-    uid: Vec<Option<u32>>,
+    rport: UInt16Builder,
+    from: Int8Builder,
+    to: Int8Builder,
+    dwell_ns: Int64Builder,
+    estimated: BooleanBuilder,
+    reason: Int8Builder,
+    role: Int8Builder,
+    pid: UInt32Builder,
+    uid: UInt32Builder,
     comm: Texts<crate::tcp::Comm>,
-    owner_source: Vec<Option<i8>>,
-    cgroup: Vec<Option<u64>>,
+    owner_source: Int8Builder,
+    cgroup: UInt64Builder,
     container: Texts<crate::tcp::ContainerId>,
-    bytes_sent: Vec<Option<u64>>,
-    bytes_received: Vec<Option<u64>>,
-    age_ns: Vec<Option<i64>>,
-    age_at_least_ns: Vec<Option<i64>>,
-    cause: Vec<Option<i8>>,
-    lost: Vec<Option<u64>>,
+    bytes_sent: UInt64Builder,
+    bytes_received: UInt64Builder,
+    age_ns: Int64Builder,
+    age_at_least_ns: Int64Builder,
+    cause: Int8Builder,
+    lost: UInt64Builder,
+    /// A text on its way into its column.
+    text: Vec<u8>,
 }
 
 /// What a row says besides its kind and time; what it does not say is null.
@@ -199,6 +205,43 @@ struct Cells<'a> {
 }
 
 impl Columns {
+    /// Empty ones with room for so many rows.
+    fn with_capacity(rows: usize) -> Self {
+        Self {
+            kind: Int8Builder::with_capacity(rows),
+            time: TimestampNanosecondBuilder::with_capacity(rows),
+            mono_ns: Int64Builder::with_capacity(rows),
+            seq: UInt64Builder::with_capacity(rows),
+            id: StringBuilder::with_capacity(rows, rows * TEXT_BYTES),
+            skaddr: StringBuilder::with_capacity(rows, rows * TEXT_BYTES),
+            family: Int8Builder::with_capacity(rows),
+            netns: UInt32Builder::with_capacity(rows),
+            laddr: Texts::with_capacity(rows),
+            lport: UInt16Builder::with_capacity(rows),
+            raddr: Texts::with_capacity(rows),
+            rport: UInt16Builder::with_capacity(rows),
+            from: Int8Builder::with_capacity(rows),
+            to: Int8Builder::with_capacity(rows),
+            dwell_ns: Int64Builder::with_capacity(rows),
+            estimated: BooleanBuilder::with_capacity(rows),
+            reason: Int8Builder::with_capacity(rows),
+            role: Int8Builder::with_capacity(rows),
+            pid: UInt32Builder::with_capacity(rows),
+            uid: UInt32Builder::with_capacity(rows),
+            comm: Texts::with_capacity(rows),
+            owner_source: Int8Builder::with_capacity(rows),
+            cgroup: UInt64Builder::with_capacity(rows),
+            container: Texts::with_capacity(rows),
+            bytes_sent: UInt64Builder::with_capacity(rows),
+            bytes_received: UInt64Builder::with_capacity(rows),
+            age_ns: Int64Builder::with_capacity(rows),
+            age_at_least_ns: Int64Builder::with_capacity(rows),
+            cause: Int8Builder::with_capacity(rows),
+            lost: UInt64Builder::with_capacity(rows),
+            text: Vec::new(),
+        }
+    }
+
     fn push(&mut self, row: &Row, wall_offset_ns: i64, addresses: bool) {
         let as_transition; // a snapshot fills the same columns
         let cells = match row {
@@ -248,9 +291,10 @@ impl Columns {
             Row::End { .. } => 3,
         };
         let mono_ns = signed(row.mono_ns());
-        self.kind.push(Some(kind));
-        self.time.push(mono_ns.saturating_add(wall_offset_ns));
-        self.mono_ns.push(mono_ns);
+        self.kind.append_value(kind);
+        self.time
+            .append_value(mono_ns.saturating_add(wall_offset_ns));
+        self.mono_ns.append_value(mono_ns);
         self.cells(&cells, addresses);
     }
 
@@ -260,95 +304,106 @@ impl Columns {
         let owner: Option<Owner> = shown.and_then(|shown| shown.owner);
         let bytes: Option<Bytes> = shown.and_then(|shown| shown.bytes);
         let state = |state: TcpState| key(&TcpState::ALL, &state);
-        self.seq.push(cells.seq);
-        self.id.push(shown.map(|shown| shown.id.to_string()));
+        self.seq.append_option(cells.seq);
+        self.text.clear();
+        self.id.append_option(shown.map(|shown| {
+            piece::id(&mut self.text, shown.id);
+            String::from_utf8_lossy(&self.text)
+        }));
         if addresses {
             let skaddr = shown.map(|shown| shown.skaddr);
             let skaddr = skaddr.filter(|skaddr| *skaddr != 0);
             self.skaddr
-                .push(skaddr.map(|skaddr| Address(skaddr).to_string()));
+                .append_option(skaddr.map(|skaddr| Address(skaddr).to_string()));
         }
         self.family
-            .push(tuple.map(|tuple| i8::from(tuple.raddr.is_ipv6())));
-        self.netns.push(shown.map(|shown| shown.netns));
+            .append_option(tuple.map(|tuple| i8::from(tuple.raddr.is_ipv6())));
+        self.netns.append_option(shown.map(|shown| shown.netns));
         self.laddr
             .push(tuple.map(|tuple| tuple.laddr), ToString::to_string);
-        self.lport.push(tuple.and_then(|tuple| tuple.lport));
+        self.lport
+            .append_option(tuple.and_then(|tuple| tuple.lport));
         self.raddr
             .push(tuple.map(|tuple| tuple.raddr), ToString::to_string);
-        self.rport.push(tuple.map(|tuple| tuple.rport));
-        self.from.push(cells.from.and_then(state));
-        self.to.push(shown.and_then(|shown| state(shown.to)));
+        self.rport.append_option(tuple.map(|tuple| tuple.rport));
+        self.from.append_option(cells.from.and_then(state));
+        self.to
+            .append_option(shown.and_then(|shown| state(shown.to)));
         self.dwell_ns
-            .push(shown.and_then(|shown| shown.dwell_ns).map(signed));
+            .append_option(shown.and_then(|shown| shown.dwell_ns).map(signed));
         self.estimated
-            .push(cells.from.and(shown).map(|shown| shown.estimated));
+            .append_option(cells.from.and(shown).map(|shown| shown.estimated));
         let reason = shown.and_then(|shown| shown.reason);
         self.reason
-            .push(reason.and_then(|reason| key(&Reason::ALL, &reason)));
+            .append_option(reason.and_then(|reason| key(&Reason::ALL, &reason)));
         let role = shown.and_then(|shown| shown.role);
-        self.role.push(role.and_then(|role| key(&Role::ALL, &role)));
-        self.pid.push(owner.map(|owner| owner.pid));
-        self.uid.push(owner.map(|owner| owner.uid));
+        self.role
+            .append_option(role.and_then(|role| key(&Role::ALL, &role)));
+        self.pid.append_option(owner.map(|owner| owner.pid));
+        self.uid.append_option(owner.map(|owner| owner.uid));
         self.comm
             .push(owner.map(|owner| owner.comm), text::from_comm);
         self.owner_source
-            .push(owner.and_then(|owner| key(&OwnerSource::ALL, &owner.source)));
-        self.cgroup.push(shown.and_then(|shown| shown.cgroup));
+            .append_option(owner.and_then(|owner| key(&OwnerSource::ALL, &owner.source)));
+        self.cgroup
+            .append_option(shown.and_then(|shown| shown.cgroup));
         let container = shown.and_then(|shown| shown.container);
         self.container.push(container, ToString::to_string);
-        self.bytes_sent.push(bytes.map(|bytes| bytes.sent));
-        self.bytes_received.push(bytes.map(|bytes| bytes.received));
-        self.age_ns.push(cells.age_ns.map(signed));
-        self.age_at_least_ns.push(cells.age_at_least_ns.map(signed));
-        let causes = Lost::default().by_cause().map(|(cause, _)| cause);
-        self.cause
-            .push(cells.loss.and_then(|(cause, _)| key(&causes, &cause)));
-        self.lost.push(cells.loss.map(|(_, lost)| lost));
+        self.bytes_sent.append_option(bytes.map(|bytes| bytes.sent));
+        self.bytes_received
+            .append_option(bytes.map(|bytes| bytes.received));
+        self.age_ns.append_option(cells.age_ns.map(signed));
+        self.age_at_least_ns
+            .append_option(cells.age_at_least_ns.map(signed));
+        self.cause.append_option(cells.loss.and_then(|(cause, _)| {
+            let causes = Lost::default().by_cause().map(|(cause, _)| cause);
+            key(&causes, &cause)
+        }));
+        self.lost.append_option(cells.loss.map(|(_, lost)| lost));
     }
 
     /// The columns, in the order of the schema.
-    fn finish(self, words: &Words, addresses: bool) -> Result<Vec<ArrayRef>, ArrowError> {
-        let word = |keys: Vec<Option<i8>>, words: &ArrayRef| -> Result<ArrayRef, ArrowError> {
-            let array = DictionaryArray::try_new(Int8Array::from(keys), Arc::clone(words))?;
+    fn finish(mut self, words: &Words, addresses: bool) -> Result<Vec<ArrayRef>, ArrowError> {
+        let word = |mut keys: Int8Builder, words: &ArrayRef| -> Result<ArrayRef, ArrowError> {
+            let array = DictionaryArray::try_new(keys.finish(), Arc::clone(words))?;
             Ok(Arc::new(array))
         };
-        let time = TimestampNanosecondArray::from(self.time).with_timezone("UTC");
+        let time = self.time.finish().with_timezone("UTC");
         let mut columns: Vec<ArrayRef> = vec![
             word(self.kind, &words.kinds)?,
             Arc::new(time),
-            Arc::new(Int64Array::from(self.mono_ns)),
-            Arc::new(UInt64Array::from(self.seq)),
-            Arc::new(StringArray::from(self.id)),
+            Arc::new(self.mono_ns.finish()),
+            Arc::new(self.seq.finish()),
+            Arc::new(self.id.finish()),
         ];
         if addresses {
-            columns.push(Arc::new(StringArray::from(self.skaddr)));
+            columns.push(Arc::new(self.skaddr.finish()));
         }
         let rest: [ArrayRef; 24] = [
             word(self.family, &words.families)?,
-            Arc::new(UInt32Array::from(self.netns)),
+            Arc::new(self.netns.finish()),
             self.laddr.finish()?,
-            Arc::new(UInt16Array::from(self.lport)),
+            Arc::new(self.lport.finish()),
             self.raddr.finish()?,
-            Arc::new(UInt16Array::from(self.rport)),
+            Arc::new(self.rport.finish()),
             word(self.from, &words.states)?,
             word(self.to, &words.states)?,
-            Arc::new(Int64Array::from(self.dwell_ns)),
-            Arc::new(BooleanArray::from(self.estimated)),
+            Arc::new(self.dwell_ns.finish()),
+            Arc::new(self.estimated.finish()),
             word(self.reason, &words.reasons)?,
             word(self.role, &words.roles)?,
-            Arc::new(UInt32Array::from(self.pid)),
-            Arc::new(UInt32Array::from(self.uid)),
+            Arc::new(self.pid.finish()),
+            Arc::new(self.uid.finish()),
             self.comm.finish()?,
             word(self.owner_source, &words.sources)?,
-            Arc::new(UInt64Array::from(self.cgroup)),
+            Arc::new(self.cgroup.finish()),
             self.container.finish()?,
-            Arc::new(UInt64Array::from(self.bytes_sent)),
-            Arc::new(UInt64Array::from(self.bytes_received)),
-            Arc::new(Int64Array::from(self.age_ns)),
-            Arc::new(Int64Array::from(self.age_at_least_ns)),
+            Arc::new(self.bytes_sent.finish()),
+            Arc::new(self.bytes_received.finish()),
+            Arc::new(self.age_ns.finish()),
+            Arc::new(self.age_at_least_ns.finish()),
             word(self.cause, &words.causes)?,
-            Arc::new(UInt64Array::from(self.lost)),
+            Arc::new(self.lost.finish()),
         ];
         columns.extend(rest);
         Ok(columns)

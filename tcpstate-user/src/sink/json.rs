@@ -34,9 +34,7 @@ fn object(line: &mut Vec<u8>, (second, nanos): (&str, u32), seq: u64, transition
     field!(line, "mono_ns", piece::number(line, transition.mono_ns));
     field!(line, "id", {
         line.push(b'"');
-        piece::hex(line, transition.id.cookie, 1);
-        line.push(b'.');
-        piece::number(line, transition.id.serial);
+        piece::id(line, transition.id);
         line.push(b'"');
     });
     let skaddr = Address::of(transition);

@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
+use crate::tcp::ConnectionId;
+
 /// Appends a number.
 pub(crate) fn number(line: &mut Vec<u8>, number: impl itoa::Integer) {
     line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
@@ -26,6 +28,13 @@ pub(crate) fn digits<const DIGITS: usize>(line: &mut Vec<u8>, mut number: u32) {
         number /= 10;
     }
     line.extend_from_slice(&text);
+}
+
+/// Appends a connection's identity.
+pub(crate) fn id(line: &mut Vec<u8>, id: ConnectionId) {
+    hex(line, id.cookie, 1);
+    line.push(b'.');
+    number(line, id.serial);
 }
 
 /// Appends an address.
@@ -96,6 +105,8 @@ mod tests {
             prop_assert_eq!(written(|line| hex(line, value, 1)), format!("{value:x}"));
             prop_assert_eq!(written(|line| digits::<9>(line, small)), format!("{small:09}"));
             prop_assert_eq!(written(|line| address(line, ip)), ip.to_string());
+            let whose = ConnectionId { cookie: small.into(), serial: value };
+            prop_assert_eq!(written(|line| id(line, whose)), whose.to_string());
             let padded = written(|line| cell(line, width, |line| number(line, small)));
             prop_assert_eq!(padded, format!("{small:<width$} "));
         }

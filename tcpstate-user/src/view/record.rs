@@ -56,7 +56,7 @@ impl Record {
             writer,
             rotation,
             about: None,
-            rows: Vec::new(),
+            rows: Vec::with_capacity(BATCH),
             recorded: HashMap::new(),
             unsure: false,
             compared_ns: 0,
@@ -83,7 +83,8 @@ impl Record {
             return;
         }
         while !self.rows.is_empty() {
-            let rest = self.rows.split_off(self.rows.len().min(PIECE));
+            let mut rest = self.rows.split_off(self.rows.len().min(PIECE));
+            rest.reserve(BATCH);
             let piece = std::mem::replace(&mut self.rows, rest);
             let tells: Vec<_> = piece.iter().filter_map(tells).collect();
             match self.writer.rows(piece) {
