@@ -217,7 +217,7 @@ pub struct Counters {
     pub transitions: [u64; STATES * STATES],
     /// Facts not delivered, by cause.
     pub lost: [u64; LOSSES],
-    /// Records written; every [`WAKE_EVERY`]th wakes the reader.
+    /// Records written; one in so many wakes the reader.
     pub written: u64,
     /// What the main program has stated and the second one has not looked at yet: the sockets.
     pub stated: [u64; STATED],
@@ -226,9 +226,6 @@ pub struct Counters {
     /// Transitions that the second program stated, because the kernel did not run the first for them.
     pub nested: u64,
 }
-
-/// Records between two wake-ups of the reader; what is fewer waits for the reader's timer.
-pub const WAKE_EVERY: u64 = 1024;
 
 /// A field of a kernel structure whose offset the loader reads from the running kernel's BTF.
 #[derive(Clone, Copy, Debug)]

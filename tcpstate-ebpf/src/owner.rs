@@ -48,7 +48,7 @@ struct Place {
 }
 
 /// Number of places.
-const PLACES_COUNT: u32 = 1 << 14;
+const PLACES_COUNT: u32 = 1 << 12;
 
 /// Most sockets are closed before others of the same place are used, and are found here: what is theirs alone takes 1.3 µs
 /// to make, which is most of what short connections would cost. A place is free again when its socket closes.

@@ -1,13 +1,14 @@
-//! Delivery: one ring buffer for each CPU, so that producers never wait for each other, and a wake-up only for every
-//! [`WAKE_EVERY`]th record; the reader's timer fetches the rest.
+//! Delivery: one ring buffer for each CPU, so that producers never wait for each other, and a wake-up only for one record in
+//! thousands; the reader's timer fetches the rest.
 use aya_ebpf::{
+    Global,
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     btf_maps::{ArrayOfMaps, RingBuf},
     helpers::{bpf_get_smp_processor_id, generated::bpf_ktime_get_ns},
     macros::btf_map,
     maps::ring_buf::RingBufEntry,
 };
-use tcpstate_ebpf::{Counters, Loss, Record, WAKE_EVERY};
+use tcpstate_ebpf::{Counters, Loss, Record};
 
 use crate::{
     counters,
@@ -17,6 +18,10 @@ use crate::{
 /// The loader sizes both: one entry a CPU, each with a ring of the configured size.
 #[btf_map]
 static RINGS: ArrayOfMaps<RingBuf<Record, 4096>, 1> = ArrayOfMaps::new();
+
+/// The record whose number on its CPU ends in these bits wakes the reader: the loader knows how many a ring holds.
+#[unsafe(no_mangle)]
+static WAKE_MASK: Global<u32> = Global::new(0);
 
 /// Room for a record of type `T`, which must be [filled](Room::fill): what it says is taken after it was reserved.
 pub struct Room<T: 'static>(RingBufEntry<T>);
@@ -38,7 +43,8 @@ impl<T: 'static> Room<T> {
     #[inline(always)]
     pub fn fill(mut self, counters: *mut Counters, record: T) {
         self.0.write(record);
-        let wake = counters::written(counters) % WAKE_EVERY == WAKE_EVERY - 1;
+        let mask = u64::from(WAKE_MASK.load());
+        let wake = counters::written(counters) & mask == mask;
         self.0.submit(u64::from(if wake {
             BPF_RB_FORCE_WAKEUP
         } else {

@@ -158,6 +158,8 @@ impl KernelSource {
         let log_level = if config.verbose { u8::MAX } else { 0 };
         let cpus =
             aya::util::nr_cpus().map_err(|(path, error)| anyhow!("reading {path}: {error}"))?;
+        let ring_bytes = rings::share(config.ring_bytes, cpus)?;
+        let wake_mask = rings::wake_mask(ring_bytes);
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&btf))
@@ -167,6 +169,7 @@ impl KernelSource {
             .override_global("FILTERED", &filtered, true)
             .override_global("FILTER", &filter, true)
             .override_global("WANT", &want, true)
+            .override_global("WAKE_MASK", &wake_mask, true)
             .override_global("TW_TIMER_HANDLER", &handlers.timewait, true)
             .override_global("REQ_TIMER_HANDLER", &handlers.request, true);
         for (symbol, offset) in &types.offsets {
@@ -186,7 +189,7 @@ impl KernelSource {
         let rings = Rings::new(
             &mut ebpf,
             cpus,
-            config.ring_bytes,
+            ring_bytes,
             tick_ns,
             logs.as_ref().map(AsFd::as_fd),
         )

@@ -21,6 +21,10 @@ use crate::{clock, decode::decode, fact::Fact};
 const RINGBUF: u32 = 27;
 /// Smallest ring of one CPU: about 7,000 records, several wake-ups' worth.
 const MIN_RING_BYTES: u32 = 512 << 10;
+/// Bytes of a ring for each record between two wake-ups: at most a quarter of it is full then.
+const BYTES_PER_WAKE: u32 = 512;
+/// Records between two wake-ups at most: more at once do not fit into the caches.
+const MAX_WAKE_EVERY: u32 = 4096;
 /// Bytes before each record in a ring.
 const HEADER: u64 = 8;
 
@@ -47,13 +51,24 @@ struct Ring {
     own_pid: u32,
 }
 
+/// How large the ring of each of `cpus` CPUs is if all of them may take `ring_bytes`: a power of two.
+pub(super) fn share(ring_bytes: u32, cpus: usize) -> anyhow::Result<u32> {
+    let share = (ring_bytes / u32::try_from(cpus)?).max(MIN_RING_BYTES);
+    Ok(1 << share.ilog2())
+}
+
+/// What ends the number of a record that wakes the reader of a ring of so many bytes.
+pub(super) fn wake_mask(bytes: u32) -> u32 {
+    (bytes / BYTES_PER_WAKE).min(MAX_WAKE_EVERY) - 1
+}
+
 impl Rings {
-    /// Makes a ring for each CPU and puts it where the programs find it.
+    /// Makes a ring of so many bytes for each CPU and puts it where the programs find it.
     /// A wake-up of `logs` counts as one of the rings'.
     pub(super) fn new(
         ebpf: &mut Ebpf,
         cpus: usize,
-        ring_bytes: u32,
+        bytes: u32,
         tick_ns: u32,
         logs: Option<BorrowedFd<'_>>,
     ) -> anyhow::Result<Self> {
@@ -61,8 +76,6 @@ impl Rings {
             .take_map("RINGS")
             .context("the object has no map RINGS")?;
         let mut outer: ArrayOfMaps<MapData, MapData> = map.try_into().context("map RINGS")?;
-        let share = (ring_bytes / u32::try_from(cpus)?).max(MIN_RING_BYTES);
-        let bytes = 1 << share.ilog2();
         let epoll =
             Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("making an epoll instance")?;
         if let Some(logs) = logs {
@@ -206,4 +219,22 @@ impl Ring {
 fn page_bytes() -> anyhow::Result<u64> {
     let bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
     u64::try_from(bytes.context("the kernel has no page size")?).context("the page size")
+}
+
+#[cfg(test)]
+mod tests {
+    use tcpstate_ebpf::FullRecord;
+
+    use super::*;
+
+    #[test]
+    fn the_reader_is_woken_while_most_of_a_ring_is_free() {
+        for (ring_bytes, cpus) in [(16 << 20, 1), (16 << 20, 2), (5 << 20, 3), (1 << 10, 64)] {
+            let bytes = share(ring_bytes, cpus).unwrap();
+            let every = wake_mask(bytes) + 1;
+            assert!(bytes.is_power_of_two() && every.is_power_of_two());
+            let waiting = u64::from(every) * (HEADER + size_of::<FullRecord>() as u64);
+            assert!(waiting <= u64::from(bytes) / 4, "{every} of {bytes} bytes");
+        }
+    }
 }
