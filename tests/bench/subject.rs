@@ -2,14 +2,14 @@
 use std::{
     fs::{self, File},
     io::{Read as _, Seek as _, SeekFrom},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Stdio},
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread::{self, JoinHandle, sleep},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use nix::{
     sys::signal::Signal,
     time::{ClockId, clock_gettime},
@@ -122,9 +122,7 @@ impl Kind {
                 let mut shell = process::Command::new("sh");
                 shell.args(["-c", &format!("exec {line}")]);
                 shell.stdin(Stdio::null());
-                let peer = into_file(shell)?;
-                await_programs(peer.pid());
-                Running::Peer(peer)
+                Running::Peer(with_programs(into_file(shell)?)?)
             }
         };
         let subject = Subject { running, folder };
@@ -251,11 +249,16 @@ impl Subject {
 }
 
 /// Waits until the process has BPF programs, but not for long: a peer may work without.
-fn await_programs(pid: u32) {
+fn with_programs(peer: Tool) -> anyhow::Result<Tool> {
     let began = Instant::now();
-    while began.elapsed() < TO_LOAD && Objects::of_process(pid).programs.is_empty() {
+    while began.elapsed() < TO_LOAD && Objects::of_process(peer.pid()).programs.is_empty() {
+        if !Path::new("/proc").join(peer.pid().to_string()).exists() {
+            let run = peer.finish();
+            bail!("it ended at once, {}: {}", run.status, run.stderr.join("; "));
+        }
         sleep(WINDOW);
     }
+    Ok(peer)
 }
 
 /// The last line of the output.
