@@ -2,8 +2,10 @@
 //! with the facts, so every rule is a table test and a recording replays bit for bit.
 //!
 //! Invariant: a state's live count is the number of connections in the table that are admitted and in that state.
+mod connection;
 mod full;
 mod mini;
+mod open;
 mod owners;
 mod payload;
 mod rates;
@@ -15,6 +17,7 @@ mod tests;
 mod walk;
 
 use self::{
+    connection::{Connection, Held, Standing},
     full::Step,
     mini::{HalfOpen, Minis},
     owners::Owners,
@@ -23,13 +26,14 @@ use self::{
     walk::{Met, Walk},
 };
 pub use self::{
+    open::{Open, StillOpen},
     rates::{Rates, Window},
     selection::{Port, Selection},
     walk::Drift,
 };
 use crate::{
     fact::{Fact, FactKind},
-    tcp::{Bytes, ConnectionId, Owner, Reason, Role, TcpState, Transition, Tuple},
+    tcp::{ConnectionId, Reason, Role, TcpState, Transition, Tuple},
 };
 
 /// Connections followed at most; more are counted as `table_full`. About 400 MiB at the limit.
@@ -91,134 +95,6 @@ impl Config {
             Some(false)
         }
     }
-}
-
-/// One followed connection.
-#[derive(Clone, Copy, Debug)]
-struct Connection {
-    id: ConnectionId,
-    state: TcpState,
-    /// When it entered `state`; `None` if that was not seen.
-    since_ns: Option<u64>,
-    /// `since_ns` was recovered, not seen.
-    estimated: bool,
-    /// Facts were lost since it was seen to enter `state`, and it may have left that unseen.
-    in_doubt: bool,
-    /// When it was first seen in `state`: a lower bound of its age there.
-    seen_ns: u64,
-    netns: u32,
-    tuple: Option<Tuple>,
-    role: Option<Role>,
-    owner: Option<Owner>,
-    /// The last walk that found `owner` to hold it.
-    owner_walk: u32,
-    /// Id of its cgroup.
-    cgroup: Option<u64>,
-    /// Payload that it has carried, once its full socket has closed.
-    bytes: Option<Bytes>,
-    /// Its opening transition, kept back until the tuple is known.
-    held: Option<Held>,
-    /// What the selection says about it.
-    standing: Standing,
-    /// Why it will close, where that is known before it does.
-    fate: Option<Reason>,
-    /// The last walk over the kernel's tables that met it; at first, the last before it was known.
-    walk: u32,
-}
-
-impl Connection {
-    /// Whether `fact` is about this connection: its tuple may show that another one now lives under its address.
-    fn is_of(&self, fact: &Fact) -> bool {
-        let shown = fact.tuple;
-        self.netns == fact.netns
-            && self.tuple.is_none_or(|known| {
-                let port =
-                    known.lport.is_none() || shown.lport.is_none() || known.lport == shown.lport;
-                port && (known.laddr, known.raddr, known.rport)
-                    == (shown.laddr, shown.raddr, shown.rport)
-            })
-    }
-
-    /// Moves to `to` at `time_ns`. `from` is the state that the kernel says it leaves.
-    fn step(
-        &mut self,
-        object: u64,
-        time_ns: u64,
-        (from, to): (TcpState, TcpState),
-        reason: Option<Reason>,
-    ) -> Transition {
-        let since_ns = self.since_ns.replace(time_ns);
-        let estimated = std::mem::replace(&mut self.estimated, false);
-        self.state = to;
-        self.in_doubt = false;
-        self.seen_ns = time_ns;
-        Transition {
-            dwell_ns: since_ns.and_then(|since| time_ns.checked_sub(since)),
-            estimated: estimated && since_ns.is_some(),
-            reason,
-            ..self.transition(object, time_ns, (from, to))
-        }
-    }
-
-    /// What is known of it, as a transition whose dwell time and reason are not.
-    fn transition(
-        &self,
-        object: u64,
-        mono_ns: u64,
-        (from, to): (TcpState, TcpState),
-    ) -> Transition {
-        Transition {
-            mono_ns,
-            id: self.id,
-            skaddr: object,
-            netns: self.netns,
-            tuple: self.tuple,
-            from,
-            to,
-            dwell_ns: None,
-            estimated: false,
-            reason: None,
-            role: self.role,
-            owner: self.owner,
-            cgroup: self.cgroup,
-            container: None,
-            bytes: self.bytes,
-        }
-    }
-
-    /// It is in `state`, and how it got there was not seen.
-    fn lose_track(&mut self, state: TcpState) {
-        self.state = state;
-        self.since_ns = None;
-        self.estimated = false;
-    }
-}
-
-/// What the selection says about a connection. Only one that is admitted counts in any number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// Its tuple is not known yet, which decides first.
-    Unnamed,
-    /// Its tuple is admitted; its owner is not known yet.
-    Ownerless,
-    /// It is followed.
-    Admitted,
-    /// It is not; it is kept so that it is not met again.
-    Rejected,
-}
-
-impl Connection {
-    fn is_admitted(&self) -> bool {
-        self.standing == Standing::Admitted
-    }
-}
-
-/// An opening transition that waits for the connection's tuple.
-#[derive(Clone, Copy, Debug)]
-struct Held {
-    mono_ns: u64,
-    from: TcpState,
-    to: TcpState,
 }
 
 /// The tracker.
@@ -576,60 +452,5 @@ impl Tracker {
             open[connection.state.index()].add(&connection, now_ns);
         }
         open
-    }
-}
-
-/// A connection that is followed now.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Open {
-    /// Its identity.
-    pub id: ConnectionId,
-    /// Kernel address of the socket, full or mini; 0 in a replay.
-    pub skaddr: u64,
-    /// Inode of its network namespace.
-    pub netns: u32,
-    /// Addresses and ports; `None` where they could not be learned.
-    pub tuple: Option<Tuple>,
-    /// Its state.
-    pub state: TcpState,
-    /// When it entered that state, monotonic, ns; `None` if that was not seen.
-    pub since_ns: Option<u64>,
-    /// When it was first seen in that state, monotonic, ns.
-    pub seen_ns: u64,
-    /// Who details.
-    pub role: Option<Role>,
-    /// Its owner, as far as known.
-    pub owner: Option<Owner>,
-    /// Its cgroup, as far as known.
-    pub cgroup: Option<u64>,
-}
-
-impl Open {
-    /// Time spent in its state up to `now_ns`, ns, and whether that is exact; else it is a lower bound.
-    #[must_use]
-    pub fn age(&self, now_ns: u64) -> (u64, bool) {
-        let since_ns = self.since_ns.unwrap_or(self.seen_ns);
-        (now_ns.saturating_sub(since_ns), self.since_ns.is_some())
-    }
-}
-
-/// Sockets still in a state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StillOpen {
-    /// How many.
-    pub sockets: u64,
-    /// How many of them were already in that state when they were first seen.
-    pub unknown_age: u64,
-    /// Age of the oldest in ns; a lower bound where `unknown_age` is not 0. `None` if there is no socket.
-    pub oldest_ns: Option<u64>,
-}
-
-impl StillOpen {
-    /// Counts one more.
-    pub fn add(&mut self, open: &Open, now_ns: u64) {
-        let (age_ns, exact) = open.age(now_ns);
-        self.sockets += 1;
-        self.unknown_age += u64::from(!exact);
-        self.oldest_ns = self.oldest_ns.max(Some(age_ns));
     }
 }

@@ -254,7 +254,11 @@ fn with_programs(peer: Tool) -> anyhow::Result<Tool> {
     while began.elapsed() < TO_LOAD && Objects::of_process(peer.pid()).programs.is_empty() {
         if !Path::new("/proc").join(peer.pid().to_string()).exists() {
             let run = peer.finish();
-            bail!("it ended at once, {}: {}", run.status, run.stderr.join("; "));
+            bail!(
+                "it ended at once, {}: {}",
+                run.status,
+                run.stderr.join("; ")
+            );
         }
         sleep(WINDOW);
     }
