@@ -1,9 +1,9 @@
 //! Delivery: one ring buffer for each CPU, so that producers never wait for each other, and a wake-up only for one record in
-//! thousands; the reader's timer fetches the rest.
+//! thousands; the reader's timer fetches the rest. A reader that sleeps, as nothing happens, is woken by the next record.
 use aya_ebpf::{
     Global,
-    bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    btf_maps::{ArrayOfMaps, RingBuf},
+    bindings::{BPF_F_MMAPABLE, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    btf_maps::{Array, ArrayOfMaps, RingBuf},
     helpers::{bpf_get_smp_processor_id, generated::bpf_ktime_get_ns},
     macros::btf_map,
     maps::ring_buf::RingBufEntry,
@@ -18,6 +18,10 @@ use crate::{
 /// The loader sizes both: one entry a CPU, each with a ring of the configured size.
 #[btf_map]
 static RINGS: ArrayOfMaps<RingBuf<Record, 4096>, 1> = ArrayOfMaps::new();
+
+/// Not 0 where the next record wakes the reader, whichever it is. User space writes it without a call.
+#[btf_map]
+static WAKE_NEXT: Array<u32, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// The record whose number on its CPU ends in these bits wakes the reader: the loader knows how many a ring holds.
 #[unsafe(no_mangle)]
@@ -44,12 +48,29 @@ impl<T: 'static> Room<T> {
     pub fn fill(mut self, counters: *mut Counters, record: T) {
         self.0.write(record);
         let mask = u64::from(WAKE_MASK.load());
-        let wake = counters::written(counters) & mask == mask;
+        let wake = counters::written(counters) & mask == mask || is_awaited();
         self.0.submit(u64::from(if wake {
             BPF_RB_FORCE_WAKEUP
         } else {
             BPF_RB_NO_WAKEUP
         }));
+    }
+}
+
+/// Whether the reader sleeps until the next record; it does not any more. Asked once the record has its room: a reader that
+/// asks to be woken and does not see that room then is seen here.
+#[inline(always)]
+fn is_awaited() -> bool {
+    let Some(awaited) = WAKE_NEXT.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: a word of the map, which stays one. Of two records at once each may wake the reader, which does no harm.
+    unsafe {
+        let is = awaited.read_volatile() != 0;
+        if is {
+            awaited.write_volatile(0);
+        }
+        is
     }
 }
 

@@ -1,6 +1,7 @@
 //! A live measurement from start to end: facts from the source through the tracker to one view, until time, a signal,
 //! the view or the reader ends it; then the summary.
 mod flow;
+mod pace;
 mod replay;
 
 use std::{future::poll_fn, ops::ControlFlow, time::Duration};
@@ -9,11 +10,11 @@ use anyhow::Context as _;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
-    time::{Interval, MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, Interval, MissedTickBehavior, interval, sleep, sleep_until},
 };
 
-use self::flow::Flow;
 pub use self::replay::{Replay, replay};
+use self::{flow::Flow, pace::Pace};
 use crate::{
     about::About,
     clock,
@@ -32,8 +33,6 @@ use crate::{
     view::{Moment, View},
 };
 
-/// How often records that have not caused a wake-up are fetched: what a line may lag behind at most.
-const FETCH_EVERY: Duration = Duration::from_millis(50);
 /// How often the end looks whether all output is written.
 const WRITTEN_EVERY: Duration = Duration::from_millis(2);
 /// How long a reader of the output may take after a signal before the rest is dropped.
@@ -90,6 +89,7 @@ struct Session<'a> {
     settings: &'a Settings,
     source: KernelSource,
     walking: Walking,
+    pace: Pace,
     flow: Flow<'a>,
     /// Facts that the source had lost when we last looked.
     facts_lost: u64,
@@ -109,6 +109,7 @@ impl<'a> Session<'a> {
             settings,
             source,
             walking: Walking::Idle,
+            pace: Pace::new(Instant::now()),
             flow: Flow {
                 settings,
                 view,
@@ -136,12 +137,11 @@ impl<'a> Session<'a> {
 
     /// Runs until something ends the measurement.
     async fn measure(&mut self) -> anyhow::Result<End> {
-        let started = tokio::time::Instant::now();
+        let started = Instant::now();
         let deadline = self
             .settings
             .duration
             .and_then(|duration| started.checked_add(duration));
-        let mut fetch = ticker(FETCH_EVERY);
         let mut reconcile = ticker(self.settings.reconcile);
         reconcile.tick().await; // the first is immediate
         let mut shows = self.flow.view.every().map(ticker);
@@ -157,7 +157,7 @@ impl<'a> Session<'a> {
                 () = poll_fn(|cx| self.flow.view.poll_wish(cx)) => true,
                 _ = reconcile.tick() => { self.look_around(); false }
                 step = self.walking.step() => { self.walk_on(step?); false }
-                _ = fetch.tick() => false,
+                () = sleep_until(self.pace.next()) => false,
                 ready = self.source.ready() => { ready?; false }
             };
             self.advance()?;
@@ -241,7 +241,11 @@ impl<'a> Session<'a> {
 
     /// Fetches what has happened and applies it.
     fn advance(&mut self) -> anyhow::Result<()> {
-        self.source.fetch()?;
+        let found = self.source.fetch()?;
+        let busy = found || !matches!(self.walking, Walking::Idle);
+        if self.pace.fetched(Instant::now(), busy) {
+            self.source.wake_at_next();
+        }
         self.notice_loss()?;
         let flow = &mut self.flow;
         let now_ns = self.source.drain(&mut |fact| flow.apply(fact));
@@ -376,7 +380,7 @@ async fn write_out(
 ) -> anyhow::Result<()> {
     let patience = match end {
         End::Done => None,
-        End::Signal | End::ReaderGone => Some(tokio::time::Instant::now() + PATIENCE),
+        End::Signal | End::ReaderGone => Some(Instant::now() + PATIENCE),
     };
     while !output.finished().context("writing to standard output")? {
         tokio::select! {
@@ -423,7 +427,7 @@ async fn tick(ticker: &mut Option<Interval>) {
 }
 
 /// Waits until `deadline`; for ever without one.
-async fn at(deadline: Option<tokio::time::Instant>) {
+async fn at(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,

@@ -6,11 +6,11 @@ use crate::fact::Fact;
 
 /// A source of facts in order of time.
 pub trait Source {
-    /// Fetches what has been stated up to now.
+    /// Fetches what has been stated up to now; false if there is nothing.
     ///
     /// # Errors
     /// Whatever makes the source unusable from now on.
-    fn fetch(&mut self) -> anyhow::Result<()>;
+    fn fetch(&mut self) -> anyhow::Result<bool>;
 
     /// Gives those of the fetched facts that are complete, in order of their time, and returns the time (monotonic, ns)
     /// up to which nothing is missing any more.

@@ -1,5 +1,6 @@
 //! The running kernel as a source of facts: loads and attaches the programs, reads their rings and counters. The only
 //! module that knows aya.
+mod awake;
 pub(crate) mod counters;
 pub(crate) mod fields;
 pub(crate) mod filter;
@@ -33,15 +34,15 @@ use rustix::thread::{CapabilitySet, capabilities};
 use tcpstate_ebpf::{Filter, Want};
 
 pub(crate) use self::iterator::iterate;
+use self::{
+    awake::WakeNext, counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers,
+    timers::Timers, walk::Links,
+};
 pub use self::{
     counters::Counted,
     filter::in_kernel,
     plan::{Plan, Probe, Tier},
     walk::{Walk, Walked},
-};
-use self::{
-    counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers, timers::Timers,
-    walk::Links,
 };
 use super::{Lost, Source};
 use crate::{clock, fact::Fact, netns::Found, proc};
@@ -93,6 +94,7 @@ pub struct KernelSource {
     /// The programs of the main tracepoint are attached while these exist.
     link: Option<[BtfTracePointLink; 2]>,
     rings: Rings,
+    wake_next: WakeNext,
     timers: Timers,
     counters: CounterMap,
     logs: Option<EbpfLogger<&'static dyn log::Log>>,
@@ -194,6 +196,7 @@ impl KernelSource {
             logs.as_ref().map(AsFd::as_fd),
         )
         .map_err(|error| refused(error, "making the ring buffers"))?;
+        let wake_next = WakeNext::new(&mut ebpf)?;
         let counters = CounterMap::new(&mut ebpf)?;
         let stats = config
             .bpf_stats
@@ -222,6 +225,7 @@ impl KernelSource {
             plan,
             link: Some(link),
             rings,
+            wake_next,
             timers: Timers::default(),
             counters,
             logs,
@@ -265,6 +269,12 @@ impl KernelSource {
             .ready()
             .await
             .context("waiting for the ring buffers")
+    }
+
+    /// From now on the next record that comes is enough for [`KernelSource::ready`]. One that is there already is not: to be
+    /// followed by a fetch.
+    pub fn wake_at_next(&self) {
+        self.wake_next.ask();
     }
 
     /// Detaches the programs and drains what they have written: after this nothing more comes.
@@ -316,7 +326,7 @@ impl KernelSource {
 }
 
 impl Source for KernelSource {
-    fn fetch(&mut self) -> anyhow::Result<()> {
+    fn fetch(&mut self) -> anyhow::Result<bool> {
         if let Some(logs) = &mut self.logs {
             logs.flush();
         }

@@ -129,15 +129,19 @@ impl Rings {
         self.merge.let_go();
     }
 
-    /// Reads what the rings hold.
-    pub(super) fn fetch(&mut self) -> anyhow::Result<()> {
+    /// Reads what the rings hold; false if there is nothing.
+    pub(super) fn fetch(&mut self) -> anyhow::Result<bool> {
+        let mut any = false;
         for (index, ring) in self.rings.iter_mut().enumerate() {
             let now_ns = clock::monotonic_ns();
-            if ring.read(&mut self.merge, self.tick_ns)? {
+            let before = ring.consumed;
+            let whole = ring.read(&mut self.merge, self.tick_ns)?;
+            if whole {
                 self.merge.complete(index, now_ns);
             }
+            any |= !whole || ring.consumed > before;
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Gives every fact that is complete; returns the time up to which nothing is missing.
