@@ -47,7 +47,7 @@ struct Place {
     user: User,
 }
 
-/// Number of places.
+/// Number of places: as many as stay in the caches, where each transition that ends a socket looks for it.
 const PLACES_COUNT: u32 = 1 << 12;
 
 /// Most sockets are closed before others of the same place are used, and are found here: what is theirs alone takes 1.3 µs

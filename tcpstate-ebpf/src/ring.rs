@@ -58,7 +58,8 @@ impl<T: 'static> Room<T> {
 }
 
 /// Whether the reader sleeps until the next record; it does not any more. Asked once the record has its room: a reader that
-/// asks to be woken and does not see that room then is seen here.
+/// asks to be woken and does not see that room then is seen here. (Where a CPU may look here first, as 64-bit ARM, the record
+/// may have to wait for the reader's timer.)
 #[inline(always)]
 fn is_awaited() -> bool {
     let Some(awaited) = WAKE_NEXT.get_ptr_mut(0) else {

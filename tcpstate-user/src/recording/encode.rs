@@ -154,7 +154,7 @@ impl<K: Hash + Eq> Texts<K> {
 }
 
 /// About what an id takes, bytes.
-const TEXT_BYTES: usize = 16;
+const ID_BYTES: usize = 16;
 
 /// Columns under construction.
 struct Columns {
@@ -212,8 +212,8 @@ impl Columns {
             time: TimestampNanosecondBuilder::with_capacity(rows),
             mono_ns: Int64Builder::with_capacity(rows),
             seq: UInt64Builder::with_capacity(rows),
-            id: StringBuilder::with_capacity(rows, rows * TEXT_BYTES),
-            skaddr: StringBuilder::with_capacity(rows, rows * TEXT_BYTES),
+            id: StringBuilder::with_capacity(rows, rows * ID_BYTES),
+            skaddr: StringBuilder::new(), // few recordings have it
             family: Int8Builder::with_capacity(rows),
             netns: UInt32Builder::with_capacity(rows),
             laddr: Texts::with_capacity(rows),

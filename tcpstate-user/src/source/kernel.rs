@@ -1,6 +1,5 @@
 //! The running kernel as a source of facts: loads and attaches the programs, reads their rings and counters. The only
 //! module that knows aya.
-mod awake;
 pub(crate) mod counters;
 pub(crate) mod fields;
 pub(crate) mod filter;
@@ -10,6 +9,7 @@ mod plan;
 mod rings;
 pub(crate) mod symbols;
 pub(crate) mod timers;
+mod wake;
 mod walk;
 
 use std::{
@@ -34,15 +34,15 @@ use rustix::thread::{CapabilitySet, capabilities};
 use tcpstate_ebpf::{Filter, Want};
 
 pub(crate) use self::iterator::iterate;
-use self::{
-    awake::WakeNext, counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers,
-    timers::Timers, walk::Links,
-};
 pub use self::{
     counters::Counted,
     filter::in_kernel,
     plan::{Plan, Probe, Tier},
     walk::{Walk, Walked},
+};
+use self::{
+    counters::CounterMap, fields::Types, rings::Rings, symbols::Handlers, timers::Timers,
+    wake::WakeNext, walk::Links,
 };
 use super::{Lost, Source};
 use crate::{clock, fact::Fact, netns::Found, proc};
