@@ -1,4 +1,6 @@
 //! Rounds of runs, and what comes out of them.
+use std::collections::BTreeMap;
+
 use anyhow::Context as _;
 use serde::Serialize;
 use tcpstate_tests::{Namespace, bpf::Objects};
@@ -22,8 +24,8 @@ pub struct Traced {
     pub done: Done,
     /// Transitions that the tool's own counters in the kernel have seen, of the whole host.
     pub seen: Option<u64>,
-    /// Facts and lines that it says were lost.
-    pub lost: Option<u64>,
+    /// Facts and lines that it says were lost, by cause.
+    pub lost: Option<BTreeMap<String, u64>>,
     /// CPU time that it used until it was ready.
     pub start: Cpu,
     /// CPU time that it used from then on.
@@ -129,7 +131,7 @@ fn traced(kind: &Kind, load: &Load, yardsticks: Option<&Yardsticks>) -> anyhow::
         seen: summary
             .as_ref()
             .and_then(|summary| Some(summary.kernel_transitions.as_ref()?.values().sum())),
-        lost: summary.map(|summary| summary.lost.values().sum()),
+        lost: summary.map(|summary| summary.lost),
         start,
         cpu: Cpu {
             total_ns: end.total_ns - start.total_ns,

@@ -1,5 +1,8 @@
 //! The tables of the results, and the same for machines.
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use serde::Serialize;
 
@@ -39,6 +42,9 @@ pub fn of(rows: &[Row]) -> String {
     for row in rows {
         line(&mut text, row);
     }
+    for row in rows {
+        losses(&mut text, row);
+    }
     text += "\nBPF programs: runs per transition, ns per transition (empty: does nothing, so it shows what measuring costs)\n";
     for row in rows {
         programs(&mut text, row);
@@ -57,7 +63,8 @@ fn line(text: &mut String, row: &Row) {
             .map_or("-".to_owned(), |sum| sum.to_string())
     };
     let expected: u64 = row.traced().map(|run| run.done.transitions).sum();
-    let lost: u64 = row.traced().filter_map(|run| run.lost).sum();
+    let lost = |run: &Traced| Some(run.lost.as_ref()?.values().sum::<u64>());
+    let any_lost = row.traced().filter_map(lost).any(|lost| lost > 0);
     let short = row
         .traced()
         .any(|run| run.seen.is_some_and(|seen| seen < run.done.transitions));
@@ -81,12 +88,23 @@ fn line(text: &mut String, row: &Row) {
         median(Traced::user_ns) / 1e3,
         sum(|run| run.seen),
         mark(Some(short)),
-        sum(|run| run.lost),
-        mark(Some(lost > 0)),
+        sum(lost),
+        mark(Some(any_lost)),
         peak(|run| run.start_bytes),
         peak(|run| run.peak_bytes),
         peak(|run| run.map_bytes),
     );
+}
+
+/// Why something was lost, if anything was.
+fn losses(text: &mut String, row: &Row) {
+    let mut causes: BTreeMap<&str, u64> = BTreeMap::new();
+    for (cause, lost) in row.traced().filter_map(|run| run.lost.as_ref()).flatten() {
+        *causes.entry(cause).or_default() += lost;
+    }
+    for (cause, lost) in causes.into_iter().filter(|(_, lost)| *lost > 0) {
+        let _ = writeln!(text, "lost, {} ({}): {cause} {lost}", row.name, row.close);
+    }
 }
 
 fn programs(text: &mut String, row: &Row) {
