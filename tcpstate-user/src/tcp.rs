@@ -178,7 +178,9 @@ impl FromStr for ConnectionId {
     type Err = NoConnectionId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (cookie, serial) = text.split_once('.').ok_or(NoConnectionId)?;
+        let dot = text.bytes().position(|byte| byte == b'.');
+        let (cookie, serial) = text.split_at(dot.ok_or(NoConnectionId)?);
+        let serial = &serial[1..];
         Ok(Self {
             cookie: u64::from_str_radix(cookie, 16).map_err(|_| NoConnectionId)?,
             serial: serial.parse().map_err(|_| NoConnectionId)?,

@@ -7,7 +7,7 @@ use arrow_array::{
     types::{ArrowDictionaryKeyType, Int8Type, Int32Type},
 };
 
-use super::{Row, encode::KINDS, schema, text};
+use super::{Row, encode::Kind, schema, text};
 use crate::{
     source::Lost,
     tcp::{
@@ -22,13 +22,17 @@ type Result<T> = std::result::Result<T, String>;
 /// The rows of a batch.
 pub(super) fn rows(batch: &RecordBatch) -> Result<Vec<Row>> {
     let columns = Columns::of(batch)?;
-    (0..batch.num_rows()).map(|row| columns.row(row)).collect()
+    let mut rows = Vec::with_capacity(batch.num_rows()); // rows are large: growing would copy each once more
+    for row in 0..batch.num_rows() {
+        rows.push(columns.row(row)?);
+    }
+    Ok(rows)
 }
 
 /// The columns of a batch, typed; dictionaries are read once. One that is not there has no value in any row: that they are
 /// those of the schema has been checked at the head.
 struct Columns<'a> {
-    kind: Words<'a, Int8Type, usize>,
+    kind: Words<'a, Int8Type, Kind>,
     mono_ns: Option<&'a Int64Array>,
     seq: Option<&'a UInt64Array>,
     id: Option<&'a StringArray>,
@@ -61,9 +65,7 @@ struct Columns<'a> {
 impl<'a> Columns<'a> {
     fn of(batch: &'a RecordBatch) -> Result<Self> {
         Ok(Self {
-            kind: words(batch, "kind", |word| {
-                KINDS.iter().position(|kind| *kind == word)
-            })?,
+            kind: words(batch, "kind", |word| named(&Kind::ALL, Kind::name, word))?,
             mono_ns: column(batch, "mono_ns")?,
             seq: column(batch, "seq")?,
             id: column(batch, "id")?,
@@ -104,21 +106,21 @@ impl<'a> Columns<'a> {
     fn row(&self, row: usize) -> Result<Row> {
         let mono_ns = length(self.mono_ns, row)?.ok_or("a row without time")?;
         let kind = self.kind.get(row)?.ok_or("a row without kind")?;
-        Ok(match KINDS[kind] {
-            "snapshot" => Row::Snapshot {
+        Ok(match kind {
+            Kind::Snapshot => Row::Snapshot {
                 mono_ns,
                 socket: self.socket(row, mono_ns)?,
             },
-            "transition" => Row::Transition {
+            Kind::Transition => Row::Transition {
                 seq: value(self.seq, row).ok_or("a transition without number")?,
                 transition: self.transition(row, mono_ns)?,
             },
-            "loss" => Row::Loss {
+            Kind::Loss => Row::Loss {
                 mono_ns,
                 cause: self.cause.get(row)?.ok_or("a loss without cause")?,
                 lost: value(self.lost, row).ok_or("a loss without number")?,
             },
-            _ => Row::End { mono_ns },
+            Kind::End => Row::End { mono_ns },
         })
     }
 

@@ -23,8 +23,36 @@ use crate::{
     tcp::{Bytes, Owner, OwnerSource, Reason, Role, TcpState, Transition, Tuple},
 };
 
-/// The kinds of rows, in the order of their keys.
-pub(super) const KINDS: [&str; 4] = ["snapshot", "transition", "loss", "end"];
+/// The kinds of rows; their numbers are the keys.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Snapshot,
+    Transition,
+    Loss,
+    End,
+}
+
+impl Kind {
+    pub(super) const ALL: [Self; 4] = [Self::Snapshot, Self::Transition, Self::Loss, Self::End];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Transition => "transition",
+            Self::Loss => "loss",
+            Self::End => "end",
+        }
+    }
+
+    fn of(row: &Row) -> Self {
+        match row {
+            Row::Snapshot { .. } => Self::Snapshot,
+            Row::Transition { .. } => Self::Transition,
+            Row::Loss { .. } => Self::Loss,
+            Row::End { .. } => Self::End,
+        }
+    }
+}
 
 /// Makes the bytes of one recording.
 pub(super) struct Encoder {
@@ -101,7 +129,7 @@ impl Words {
     fn new() -> Self {
         let words = |words: &[&str]| -> ArrayRef { Arc::new(StringArray::from(words.to_vec())) };
         Self {
-            kinds: words(&KINDS),
+            kinds: words(&Kind::ALL.map(Kind::name)),
             families: words(&["ipv4", "ipv6"]),
             states: words(&TcpState::ALL.map(TcpState::name)),
             reasons: words(&Reason::ALL.map(Reason::name)),
@@ -284,14 +312,8 @@ impl Columns {
             },
             Row::End { .. } => Cells::default(),
         };
-        let kind = match row {
-            Row::Snapshot { .. } => 0,
-            Row::Transition { .. } => 1,
-            Row::Loss { .. } => 2,
-            Row::End { .. } => 3,
-        };
         let mono_ns = signed(row.mono_ns());
-        self.kind.append_value(kind);
+        self.kind.append_value(Kind::of(row) as i8);
         self.time
             .append_value(mono_ns.saturating_add(wall_offset_ns));
         self.mono_ns.append_value(mono_ns);

@@ -15,7 +15,9 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 const MARK: [u8; 4] = *b"crc:";
 /// The longest metadata that is read: the schema has about 5 KiB.
 const MAX_METADATA: usize = 1 << 20;
-/// The longest body that is read, and the most that it may unpack to. A batch of ours has about 1 MiB.
+/// About what a batch of ours has.
+const OUR_BYTES: usize = 1 << 20;
+/// The longest body that is read, and the most that it may unpack to.
 pub const MAX_BYTES: usize = 64 << 20;
 /// The most rows of a batch that is read.
 const MAX_ROWS: i64 = 1 << 20;
@@ -171,9 +173,9 @@ impl<R: Read> Frames<R> {
         }
     }
 
-    /// Reads exactly `length` bytes; the vector grows with what there is, not with what was announced.
+    /// Reads exactly `length` bytes; beyond a batch of ours, the vector grows with what there is, not with what was announced.
     fn take(&mut self, length: usize) -> Result<Vec<u8>, Damage> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(length.min(OUR_BYTES));
         let count = self
             .input
             .by_ref()
