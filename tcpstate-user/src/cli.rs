@@ -81,8 +81,14 @@ impl Cli {
     }
 }
 
-/// Ends the program for bad usage, as clap does.
-fn usage(why: &str) -> ! {
+/// Ends the program for bad usage of `command`, as clap does.
+fn usage(command: &str, why: &str) -> ! {
     let why = printable(why.as_bytes());
-    Cli::command().error(ErrorKind::ValueValidation, why).exit()
+    let mut all = Cli::command();
+    all.build(); // or the usage that is shown lacks the name of the program
+    let error = match all.find_subcommand_mut(command) {
+        Some(command) => command.error(ErrorKind::ValueValidation, why),
+        None => all.error(ErrorKind::ValueValidation, why),
+    };
+    error.exit()
 }

@@ -123,7 +123,7 @@ impl Life {
             owner: open.owner,
             cgroup: open.cgroup,
             container: None,
-            bytes: None,
+            bytes: open.bytes,
             course,
         }
     }

@@ -267,6 +267,7 @@ impl<'a> Session<'a> {
         let moment = Moment {
             lost: self.lost()?,
             programs: self.source.program_runs()?,
+            damage: None,
             tracker: &self.flow.tracker,
             places: &mut self.flow.places,
             start_ns: self.start_ns,

@@ -441,6 +441,7 @@ impl Tracker {
                 role: connection.role,
                 owner: connection.owner,
                 cgroup: connection.cgroup,
+                bytes: connection.bytes,
             })
     }
 

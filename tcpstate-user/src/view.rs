@@ -20,6 +20,7 @@ use std::{
 use crate::{
     about::About,
     places::Places,
+    recording::Damage,
     sink::Output,
     source::{Lost, kernel::ProgramRuns},
     tcp::Transition,
@@ -38,6 +39,8 @@ pub struct Moment<'a> {
     pub now_ns: u64,
     /// What was lost so far.
     pub lost: Lost,
+    /// Why the recording that is shown ends early; `None` while it does not, and on this host.
+    pub damage: Option<&'a Damage>,
     /// What each program has cost so far; `None` unless it is measured.
     pub programs: Option<Vec<ProgramRuns>>,
 }

@@ -270,6 +270,22 @@ fn existed_before() {
 
 /// Those that still live are shown at the end on request, with their age so far.
 #[test]
+fn open_in_time_wait_with_all_that_it_carried() {
+    let scene = Scene::new(&["--open"]);
+    let listener = scene.ns.run(|| traffic::listen(V4));
+    let port = traffic::address(&listener).port();
+    let (client, _) = scene.close_after_pause(&listener, Pair::close_client_first);
+    scene.wait_for(port, client);
+    let (lives, _) = scene.end();
+    let mut open = lives.iter().filter(|life| !life.finished);
+    let life = open.next().expect("the client's end");
+    assert_eq!(life.ports(), (Some(client), Some(port)), "{life:#?}");
+    assert_eq!(life.last, "TIME_WAIT", "{life:#?}");
+    assert_payload(life);
+    assert_eq!(open.count(), 0, "{lives:#?}");
+}
+
+#[test]
 fn still_open() {
     let ns = Namespace::new();
     let listener = ns.run(|| traffic::listen(V4));

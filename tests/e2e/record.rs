@@ -336,3 +336,45 @@ fn what_makes_no_sense_is_refused() {
         "{none:#?}"
     );
 }
+
+/// A recording of 84 s of four servers and their clients.
+const DEMO: &[u8] = include_bytes!("../../docs/demo.arrows");
+
+#[test]
+fn intervals_end_with_the_duration() {
+    let folder = Folder::new("intervals");
+    let file = folder.path("demo.arrows");
+    fs::write(&file, DEMO).expect("writing the recording");
+    let spans = |args: &[&str]| -> Vec<u64> {
+        let run = replay(&[&["hist", "--json", "--from", &file], args].concat());
+        run.assert_status(0);
+        let span = |line: &String| {
+            let object: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            object["span_ns"].as_u64().expect("a span") / 1_000_000_000
+        };
+        run.stdout.iter().map(span).collect()
+    };
+    // Between 15 s and 48 s of the recording rows are seconds apart.
+    assert_eq!(spans(&["10", "-d", "25"]), [10, 10, 5]);
+    assert_eq!(spans(&["10", "-d", "20"]), [10, 10]);
+    assert_eq!(spans(&["5", "-d", "48"]), [5, 5, 5, 5, 5, 5, 5, 5, 5, 3]);
+    assert_eq!(spans(&["10", "2", "-d", "48"]), [10, 10]);
+}
+
+#[test]
+fn a_log_of_histograms_spares_what_is_there_until_it_begins() {
+    let folder = Folder::new("hdr");
+    let (file, log) = (folder.path("demo.arrows"), folder.path("old.hlog"));
+    fs::write(&file, DEMO).expect("writing the recording");
+    replay(&["hist", "--from", &file, "--hdr", &file]).assert_status(2);
+    assert!(fs::read(&file).expect("reading it") == DEMO, "it changed");
+    fs::write(&log, "an old log\n".repeat(1000)).expect("writing a file");
+    replay(&["hist", "--from", "/nonexistent", "--hdr", &log]).assert_status(1);
+    replay(&["hist", "--from", "/dev/null", "--hdr", &log]).assert_status(1);
+    let spared = fs::read_to_string(&log).expect("reading it");
+    assert!(spared.starts_with("an old log"), "{spared}");
+    replay(&["hist", "--from", &file, "--hdr", &log]).assert_status(0);
+    let written = fs::read_to_string(&log).expect("reading it");
+    assert!(written.starts_with("#[Histogram log"), "{written}");
+    assert!(!written.contains("an old log"), "{written}");
+}

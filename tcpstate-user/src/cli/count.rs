@@ -62,8 +62,13 @@ impl Args {
         if let Some(live) = &self.live {
             return self.follow(live, verbose);
         }
-        if !self.event.is_unset() {
-            usage("this option needs --live: the kernel's own tables know no filter and no time");
+        if let Some(option) = self.event.given() {
+            usage(
+                "count",
+                &format!(
+                    "{option} needs --live: without it the kernel's own tables are read, once"
+                ),
+            );
         }
         let counts = if self.zabbix_discovery {
             None
@@ -83,14 +88,18 @@ impl Args {
 
     /// `--live`: runs a measurement.
     fn follow(&self, live: &[String], verbose: u8) -> anyhow::Result<()> {
-        let or_usage =
-            |result: Result<_, String>| result.unwrap_or_else(|error: String| usage(&error));
+        let or_usage = |result: Result<_, String>| {
+            result.unwrap_or_else(|error: String| usage("count", &error))
+        };
         let interval = live.first().map_or(Duration::from_secs(1), |text| {
             or_usage(value::duration(text).map_err(|why| format!("INTERVAL '{text}': {why}")))
         });
         let count = live.get(1).map(|text| match text.parse() {
             Ok(count) if count > 0 => count,
-            _ => usage(&format!("COUNT '{text}': expected a number above zero")),
+            _ => usage(
+                "count",
+                &format!("COUNT '{text}': expected a number above zero"),
+            ),
         });
         let settings = live::Settings {
             interval,

@@ -97,22 +97,35 @@ const RECONCILE: &str = "30s";
 const RING_SIZE: &str = "16M";
 
 impl EventArgs {
-    /// Whether none of these options was given but `-N`, which commands without a measurement know too.
-    pub(super) fn is_unset(&self) -> bool {
-        let given =
-            self.ipv4 || self.ipv6 || self.raw || self.summary || self.quiet || self.bpf_stats;
-        !given
-            && self.local_ports.is_empty()
-            && self.remote_ports.is_empty()
-            && self.laddr.is_empty()
-            && self.raddr.is_empty()
-            && self.pid.is_empty()
-            && self.comm.is_empty()
-            && self.cgroup.is_empty()
-            && self.shown() == Shown::default()
-            && self.duration.is_none()
-            && value::duration(RECONCILE).is_ok_and(|default| default == self.reconcile)
-            && value::bytes(RING_SIZE).is_ok_and(|default| default == self.ring_size)
+    /// One of these options that was given; not `-N`, which commands without a measurement know too.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let shown = self.shown();
+        let options = [
+            ("--ipv4", self.ipv4),
+            ("--ipv6", self.ipv6),
+            ("--localport", !self.local_ports.is_empty()),
+            ("--remoteport", !self.remote_ports.is_empty()),
+            ("--laddr", !self.laddr.is_empty()),
+            ("--raddr", !self.raddr.is_empty()),
+            ("--pid", !self.pid.is_empty()),
+            ("--comm", !self.comm.is_empty()),
+            ("--cgroup", !self.cgroup.is_empty()),
+            ("--from-state", !shown.from.is_empty()),
+            ("--to-state", !shown.to.is_empty()),
+            ("--min-dwell", !shown.min_dwell.is_empty()),
+            ("--duration", self.duration.is_some()),
+            ("--raw", self.raw),
+            (
+                "--reconcile",
+                value::duration(RECONCILE) != Ok(self.reconcile),
+            ),
+            ("--summary", self.summary),
+            ("--quiet", self.quiet),
+            ("--ring-size", value::bytes(RING_SIZE) != Ok(self.ring_size)),
+            ("--bpf-stats", self.bpf_stats),
+        ];
+        let given = options.into_iter().find(|(_, given)| *given);
+        given.map(|(name, _)| name)
     }
 
     /// The network namespace that was asked for.

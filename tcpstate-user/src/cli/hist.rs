@@ -1,10 +1,14 @@
 //! `tcpstate hist`: command line.
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use super::{event::StateList, source::SourceArgs, value};
+use super::{event::StateList, source::SourceArgs, usage, value};
 use crate::{
     sink::hdr::HdrLog,
     source::kernel::Owners,
+    tcp::TcpState,
     view::hist::{By, Hist, Settings, Unit},
 };
 
@@ -46,7 +50,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     keys: u32,
     /// Write each interval into a HistogramLog, too, one tag a state
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = value::log_file)]
     hdr: Option<PathBuf>,
 }
 
@@ -69,7 +73,17 @@ impl Args {
             by: self.by,
             keys: self.keys as usize,
         };
+        if self.states.states.contains(&TcpState::Close) {
+            usage(
+                "hist",
+                "CLOSE is the absence of a socket: nothing stays in it",
+            );
+        }
         let hdr = self.hdr.as_deref().map(HdrLog::create).transpose()?;
+        let log_is_at = |path: &Path| hdr.as_ref().is_some_and(|hdr| hdr.is_at(path));
+        if self.source.recording().is_some_and(log_is_at) {
+            usage("hist", "--hdr names the recording itself");
+        }
         let owners = match self.by {
             By::Pid | By::Comm | By::Cgroup => Owners::Events,
             _ => Owners::Walks,

@@ -5,9 +5,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{CommandFactory as _, error::ErrorKind};
-
-use super::{Cli, event::EventArgs, value};
+use super::{event::EventArgs, usage, value};
 use crate::{
     recording::{Rotation, Target, Writer},
     session,
@@ -45,7 +43,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Rotation")]
     keep: Option<u32>,
     /// Write dwell times as a HistogramLog, too, one tag a state
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = value::log_file)]
     hdr: Option<PathBuf>,
     /// Record kernel addresses of sockets; they help an attacker, so do not share such a file
     #[arg(long)]
@@ -61,6 +59,7 @@ impl Args {
         let settings = self.event.settings(verbose)?;
         if settings.shown != Shown::default() {
             usage(
+                "record",
                 "a recording has every transition of its connections; choose states when you read it with --from",
             );
         }
@@ -71,38 +70,37 @@ impl Args {
         };
         let rotates = rotation.size.is_some() || rotation.every.is_some();
         if rotation.keep.is_some() && !rotates {
-            usage("--keep needs --rotate-size or --rotate-every");
+            usage("record", "--keep needs --rotate-size or --rotate-every");
         }
         let target = if self.file == Path::new("-") {
             if rotates {
-                usage("standard output cannot be rotated; name a file");
+                usage("record", "standard output cannot be rotated; name a file");
             }
             if settings.summary {
-                usage("--summary would stand in the middle of the recording; record into a file");
+                usage(
+                    "record",
+                    "--summary would stand in the middle of the recording; record into a file",
+                );
             }
             if stdout().is_terminal() {
-                usage("a recording is not for a terminal; redirect it, or name a file");
+                usage(
+                    "record",
+                    "a recording is not for a terminal; redirect it, or name a file",
+                );
             }
             Target::Stdout
         } else {
             Target::File(self.file.clone())
         };
         let hdr = self.hdr.as_deref().map(HdrLog::create).transpose()?;
+        if let (Some(hdr), Target::File(file)) = (&hdr, &target)
+            && hdr.is_at(file)
+        {
+            usage("record", "--hdr names the recording itself");
+        }
         let writer = Writer::create(target, rotation, self.kernel_addresses)?;
         let mut view = Record::new(writer, rotation, hdr);
         session::run(&settings, &mut view)?;
         view.result()
     }
-}
-
-/// Ends as clap does when an option does not fit.
-fn usage(why: &str) -> ! {
-    let mut command = Cli::command();
-    command.build();
-    let command = command.find_subcommand_mut("record");
-    let error = match command {
-        Some(command) => command.error(ErrorKind::ArgumentConflict, why),
-        None => Cli::command().error(ErrorKind::ArgumentConflict, why),
-    };
-    error.exit()
 }

@@ -50,7 +50,10 @@ impl Args {
             .as_deref()
             .filter(|path| path.as_os_str() != "-");
         if path.is_none() && !self.json && io::stdout().is_terminal() {
-            usage("standard output is a terminal, which shows no HTML; name a file: -o tcp.html");
+            usage(
+                "report",
+                "standard output is a terminal, which shows no HTML; name a file: -o tcp.html",
+            );
         }
         let mut source = self.source.open(verbose)?;
         source.settings.shown.either.clone_from(&self.states.states);

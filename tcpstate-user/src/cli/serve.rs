@@ -46,10 +46,14 @@ impl Args {
     pub fn run(&self, verbose: u8) -> anyhow::Result<()> {
         let settings = self.event.settings_with(Owners::None, verbose)?;
         if settings.tracker.raw {
-            usage("serve counts effective transitions; --raw is for trace");
+            usage(
+                "serve",
+                "serve counts effective transitions; --raw is for trace",
+            );
         }
         if settings.shown != Shown::default() {
             usage(
+                "serve",
                 "serve counts every transition; --from-state, --to-state and --min-dwell are for trace",
             );
         }

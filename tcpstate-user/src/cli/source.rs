@@ -55,6 +55,11 @@ impl SourceArgs {
         }
     }
 
+    /// The recording that was named, if one was.
+    pub(super) fn recording(&self) -> Option<&Path> {
+        self.from.as_deref()
+    }
+
     /// What was meant; a recording is opened.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Values of options: durations, port lists, sizes, addresses, buckets.
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -37,11 +38,31 @@ pub(crate) fn port(text: &str) -> Result<Port, String> {
     }
 }
 
-/// Reads a network: `10.0.0.0/8`, `2001:db8::/32`, or one address.
+/// Reads a network: `10.0.0.0/8`, `2001:db8::/32`, or one address. An IPv4-mapped one, as `ss` shows the peers of dual-stack
+/// sockets, is the IPv4 one: so are its connections.
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let net = text.parse::<IpNet>().map(|net| net.trunc());
-    net.or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
+    let net = net
+        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+        .map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())?;
+    Ok(unmapped(net).unwrap_or(net))
+}
+
+/// The IPv4 network that an IPv4-mapped one stands for.
+fn unmapped(net: IpNet) -> Option<IpNet> {
+    let IpAddr::V6(address) = net.addr() else {
+        return None;
+    };
+    let prefix = net.prefix_len().checked_sub(96)?;
+    IpNet::new(address.to_ipv4_mapped()?.into(), prefix).ok()
+}
+
+/// Reads the name of a log. It is no stream: the command has other things to say there.
+pub(crate) fn log_file(text: &str) -> Result<PathBuf, String> {
+    match text {
+        "" | "-" => Err("expected the name of a file".to_owned()),
+        name => Ok(name.into()),
+    }
 }
 
 /// Reads the number of a process.
@@ -162,6 +183,10 @@ mod tests {
             ("192.0.2.7", "192.0.2.7/32"),
             ("2001:db8::1/32", "2001:db8::/32"),
             ("::1", "::1/128"),
+            ("::ffff:192.0.2.7", "192.0.2.7/32"),
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::/0", "::/0"),
         ] {
             assert_eq!(network(text).map(|net| net.to_string()), Ok(net.to_owned()));
         }

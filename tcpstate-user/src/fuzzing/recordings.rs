@@ -196,6 +196,7 @@ impl Shows {
             start_ns: self.about.start_ns,
             now_ns,
             lost,
+            damage: None,
             programs: None,
         };
         for view in &mut self.views {

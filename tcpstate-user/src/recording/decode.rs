@@ -161,6 +161,7 @@ impl<'a> Columns<'a> {
             role: self.role.get(row)?,
             owner: self.owner(row)?,
             cgroup: value(self.cgroup, row),
+            bytes: None,
         })
     }
 

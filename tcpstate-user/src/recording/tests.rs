@@ -164,6 +164,7 @@ fn snapshot((of, age_ns, seen, known): (Transition, u64, u64, bool)) -> Row {
             role: of.role,
             owner: of.owner,
             cgroup: of.cgroup,
+            bytes: None,
         },
     }
 }

@@ -57,6 +57,8 @@ struct Player<'a> {
     pace: Option<Pace>,
     signals: [Signal; 3],
     now_ns: u64,
+    /// Why the recording is not whole, once it has ended early.
+    damage: Option<Damage>,
     /// When the next interval ends.
     tick_ns: Option<u64>,
     end_ns: Option<u64>,
@@ -82,6 +84,7 @@ impl<'a> Player<'a> {
             pace: replay.speed.map(|speed| Pace::new(speed, about.start_ns)),
             signals: signals()?,
             now_ns: about.start_ns,
+            damage: None,
             tick_ns: view.every().map(after),
             end_ns: settings.duration.map(after),
             about,
@@ -107,18 +110,17 @@ impl<'a> Player<'a> {
         let about = self.about.clone();
         let (view, mut moment, _) = self.parts();
         view.ready(&about, &mut moment);
-        let mut damage = None;
-        let end = self.play(&mut damage).await;
+        let end = self.play().await;
         self.bar.end();
         self.finish(&end).await?;
-        match damage {
+        match self.damage {
             Some(damage) => Err(anyhow!(damage).context(format!("reading {}", self.name))),
             None => Ok(()),
         }
     }
 
     /// Plays the recording until something ends it.
-    async fn play(&mut self, damage: &mut Option<Damage>) -> End {
+    async fn play(&mut self) -> End {
         loop {
             let batch = tokio::select! {
                 biased;
@@ -140,7 +142,7 @@ impl<'a> Player<'a> {
                     }
                 }
                 Some(Err(error)) => {
-                    *damage = Some(error);
+                    self.damage = Some(error);
                     return self.linger().await;
                 }
                 None => return self.linger().await,
@@ -156,11 +158,10 @@ impl<'a> Player<'a> {
     /// Takes one row at its time.
     async fn row(&mut self, row: &Row) -> ControlFlow<End> {
         let mono_ns = row.mono_ns();
-        if self.end_ns.is_some_and(|end_ns| mono_ns > end_ns) {
-            self.now_ns = self.end_ns.unwrap_or(mono_ns);
-            return ControlFlow::Break(End::Done);
-        }
-        while let Some(tick_ns) = self.tick_ns.filter(|tick_ns| *tick_ns <= mono_ns) {
+        let end_ns = self.end_ns.filter(|end_ns| mono_ns > *end_ns);
+        // The interval that ends with the measurement is shown by its end.
+        let until_ns = end_ns.map_or(mono_ns, |end_ns| end_ns.saturating_sub(1));
+        while let Some(tick_ns) = self.tick_ns.filter(|tick_ns| *tick_ns <= until_ns) {
             self.wait(tick_ns).await?;
             self.now_ns = tick_ns;
             let every = self.flow.view.every().unwrap_or_default().as_nanos();
@@ -170,6 +171,11 @@ impl<'a> Player<'a> {
                 return ControlFlow::Break(End::Done);
             }
             self.make_room().await?;
+        }
+        if let Some(end_ns) = end_ns {
+            self.wait(end_ns).await?;
+            self.now_ns = end_ns;
+            return ControlFlow::Break(End::Done);
         }
         self.wait(mono_ns).await?;
         self.now_ns = self.now_ns.max(mono_ns);
@@ -253,6 +259,7 @@ impl<'a> Player<'a> {
             start_ns: self.about.start_ns,
             now_ns: self.now_ns,
             lost: self.lost,
+            damage: self.damage.as_ref(),
             programs: None,
         };
         (&mut *self.flow.view, moment, &mut self.flow.output)

@@ -1,7 +1,8 @@
 //! HistogramLog: histograms of dwell times, one tag a state, as the usual HdrHistogram tools read them.
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     time::{Duration, UNIX_EPOCH},
 };
@@ -24,17 +25,32 @@ pub struct HdrLog {
 }
 
 impl HdrLog {
-    /// Makes the file.
+    /// Opens the file, or makes it. What it had stays until [`HdrLog::begin`]: what it is for may not come about.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// It cannot be made or written to.
     pub fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = File::create(path).with_context(|| format!("making {}", path.display()))?;
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .with_context(|| format!("making {}", path.display()))?;
         Ok(Self {
             path: path.to_owned(),
             file,
             start_ns: 0,
             error: None,
+        })
+    }
+
+    /// Whether the file at `path` is this one.
+    #[must_use]
+    pub fn is_at(&self, path: &Path) -> bool {
+        let own = self.file.metadata().ok();
+        let other = fs::metadata(path).ok();
+        own.zip(other).is_some_and(|(own, other)| {
+            (own.dev(), own.ino(), own.is_file()) == (other.dev(), other.ino(), true)
         })
     }
 
@@ -54,6 +70,9 @@ impl HdrLog {
             head.extend_from_slice(
                 b"\"StartTimestamp\",\"Interval_Length\",\"Interval_Max\",\"Interval_Compressed_Histogram\"\n",
             );
+            if self.file.metadata()?.is_file() {
+                self.file.set_len(0)?;
+            }
             self.file.write_all(&head)
         });
         self.error = written.err();

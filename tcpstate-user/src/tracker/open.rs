@@ -1,5 +1,5 @@
 //! What the tracker tells of the connections that are open now.
-use crate::tcp::{ConnectionId, Owner, Role, TcpState, Tuple};
+use crate::tcp::{Bytes, ConnectionId, Owner, Role, TcpState, Tuple};
 
 /// A connection that is followed now.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Open {
     pub owner: Option<Owner>,
     /// Its cgroup, as far as known.
     pub cgroup: Option<u64>,
+    /// Payload that it has carried, once its full socket has closed.
+    pub bytes: Option<Bytes>,
 }
 
 impl Open {

@@ -128,6 +128,7 @@ fn after(transition: &Transition) -> Open {
         role: transition.role,
         owner: transition.owner,
         cgroup: transition.cgroup,
+        bytes: transition.bytes,
     }
 }
 
@@ -146,7 +147,7 @@ fn followed(socket: &Open, standing: Option<Standing>) -> Connection {
         owner: socket.owner,
         owner_walk: 0,
         cgroup: socket.cgroup,
-        bytes: None,
+        bytes: socket.bytes,
         held: None,
         standing: standing.unwrap_or(Standing::Unnamed),
         fate: None,

@@ -280,5 +280,6 @@ fn gone(serial: u64, mono_ns: u64) -> Open {
         role: None,
         owner: None,
         cgroup: None,
+        bytes: None,
     }
 }

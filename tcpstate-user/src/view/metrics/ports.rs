@@ -137,6 +137,7 @@ mod tests {
                 role,
                 owner: None,
                 cgroup: None,
+                bytes: None,
             });
         };
         for _ in 0..3 {

@@ -71,6 +71,7 @@ pub(super) fn findings(
         transitions,
         transitions_per_second: per_second(transitions, span_ns),
         lost: moment.lost,
+        incomplete: moment.damage.map(ToString::to_string),
         states: states(gathered, &open, moment, span_ns),
         edges: edges(gathered, span_ns),
         over_time: over_time(gathered, begin_ns, moment.now_ns),

@@ -52,6 +52,8 @@ pub(super) struct Findings {
     pub(super) transitions: u64,
     pub(super) transitions_per_second: Option<f64>,
     pub(super) lost: Lost,
+    /// Why the recording ends early, if it does.
+    pub(super) incomplete: Option<String>,
     pub(super) states: ByState<StateFindings>,
     pub(super) edges: Vec<EdgeFindings>,
     pub(super) over_time: OverTime,

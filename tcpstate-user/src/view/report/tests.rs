@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     places::Places,
+    recording::Damage,
     sink::WallClock,
     source::Lost,
     tcp::{Comm, ConnectionId, Owner, OwnerSource, Reason, TcpState, Transition, Tuple},
@@ -70,6 +71,11 @@ fn step(
 
 /// What is found in `transitions` of a run from second 100 to second 110.
 fn found(transitions: &[Transition], lost: Lost) -> Findings {
+    found_in(transitions, lost, None)
+}
+
+/// The same in a recording that may end early.
+fn found_in(transitions: &[Transition], lost: Lost, damage: Option<&Damage>) -> Findings {
     let mut gathered = Gathered::default();
     for transition in transitions {
         gathered.transition(transition);
@@ -87,6 +93,7 @@ fn found(transitions: &[Transition], lost: Lost) -> Findings {
         start_ns: 100 * S,
         now_ns: 110 * S,
         lost,
+        damage,
         programs: None,
     };
     let mut clock = WallClock::new(0, TimeZone::UTC);
@@ -208,6 +215,24 @@ fn buckets_and_percentiles_hold_every_stay() {
     assert!(curve.is_sorted_by(|one, next| one.quantile <= next.quantile && one.us <= next.us));
     let last = curve.last().expect("points");
     assert_eq!((last.quantile, Some(last.us)), (1.0, dwell.max_us));
+}
+
+#[test]
+fn a_recording_that_ends_early_is_told_of() {
+    let damage = Damage::Changed {
+        at: 4096,
+        what: "<i>".to_owned(),
+    };
+    let findings = found_in(&story(), Lost::default(), Some(&damage));
+    assert_eq!(json(&findings)["incomplete"], damage.to_string());
+    let page = page::page(&findings);
+    assert!(
+        page.contains("damaged after 4096 bytes (&lt;i&gt;)"),
+        "{page}"
+    );
+    let whole = found(&story(), Lost::default());
+    assert_eq!(json(&whole)["incomplete"], Value::Null);
+    assert!(!page::page(&whole).contains("Not all of it"));
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(super) fn open(number: u64, state: TcpState, lport: u16) -> Open {
         role: Some(Role::Server),
         owner: None,
         cgroup: None,
+        bytes: None,
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
         findings::{EdgeFindings, Findings},
         human,
     },
-    count_cell, group, micros_cell, rate_cell, scrolling,
+    count_cell, group, micros_cell, name, rate_cell, scrolling,
 };
 use crate::tcp::TcpState;
 
@@ -19,6 +19,11 @@ pub(super) fn verdict(findings: &Findings) -> Markup {
     let unknown: u64 = states().map(|state| state.dwell.unknown).sum();
     let lost = findings.lost.total();
     html! {
+        @if let Some(why) = &findings.incomplete {
+            p class="verdict bad" {
+                strong { "Not all of it: " (name(why)) "." } " This page is about what was read."
+            }
+        }
         p class={ "verdict " @if lost == 0 { "good" } @else { "bad" } } {
             @if lost == 0 {
                 strong { "Nothing was lost." } " Counts are exact. "

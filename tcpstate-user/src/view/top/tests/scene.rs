@@ -263,6 +263,7 @@ impl Scene {
 fn moment<'a>(tracker: &'a Tracker, places: &'a mut Places, lost: Lost, second: u64) -> Moment<'a> {
     Moment {
         programs: None,
+        damage: None,
         tracker,
         places,
         start_ns: START_NS,
