@@ -175,9 +175,17 @@ impl<'a> Session<'a> {
     async fn take_up(&mut self) -> anyhow::Result<()> {
         let report = self.walk().await?;
         if !self.settings.quiet {
+            let selection = &self.settings.tracker.selection;
+            let namespaces = report.namespaces.iter();
+            let selected = namespaces.filter(|inode| selection.admits_netns(**inode));
             eprintln!(
                 "tcpstate: ready: {}",
-                ready(self.source.plan().tier, &report)
+                ready(
+                    self.source.plan().tier,
+                    self.flow.tracker.tracked(),
+                    selected.count(),
+                    &report
+                )
             );
         }
         Ok(())
@@ -357,12 +365,10 @@ impl Walking {
     }
 }
 
-fn ready(tier: Tier, walked: &Walked) -> String {
-    let mut text = format!(
-        "{tier} tier, {} sockets taken up in {} network namespaces",
-        walked.sockets,
-        walked.namespaces.len()
-    );
+/// What was taken up, of what was asked for, and what no walk could see.
+fn ready(tier: Tier, sockets: usize, namespaces: usize, walked: &Walked) -> String {
+    let mut text =
+        format!("{tier} tier, {sockets} sockets taken up in {namespaces} network namespaces");
     if walked.skipped > 0 {
         let why = walked.why.as_deref().unwrap_or("unknown reason");
         text += &format!(

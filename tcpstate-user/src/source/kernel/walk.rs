@@ -21,8 +21,6 @@ use crate::{
 /// What a walk found.
 #[derive(Clone, Debug, Default)]
 pub struct Walked {
-    /// Sockets met.
-    pub sockets: usize,
     /// Inodes of the namespaces walked.
     pub namespaces: HashSet<u32>,
     /// Namespaces, and tasks whose namespace cannot be seen, that were not walked: sockets there are unknown until
@@ -93,7 +91,6 @@ impl Walk {
                 }
             }
         }
-        report.sockets = facts.len();
         let files = links.files.as_ref().map(|link| {
             let opened = iterate(link.as_fd()).context("opening an iterator");
             opened.and_then(|file| read(file.into(), tick_ns, &mut facts))
