@@ -13,8 +13,10 @@ use tcpstate_tests::{Namespace, Served, host, poll_until, traffic};
 const CLIENTS: usize = 1000;
 /// A scrape may take this long, on a busy machine. The clients stay for as long as the test does.
 const PROMPT: Duration = Duration::from_secs(2);
-/// Connections that the server keeps at most, as it documents; and some descriptors of its own.
-const DESCRIPTORS: usize = 128 + 40;
+/// Connections that the server keeps at most, as it documents.
+const CONNECTIONS: usize = 128;
+/// Descriptors that come and go: a walk over the kernel's tables, a connection that is being closed for the next.
+const PASSING: usize = 8;
 /// What its memory may grow by.
 const GROWTH: u64 = 64 << 20;
 
@@ -57,6 +59,7 @@ fn a_thousand_slow_and_broken_clients() {
     let served = Served::start(&[]);
     prompt_scrape(&served);
     let before = host::resident_bytes(served.pid());
+    let most = descriptors(&served) + CONNECTIONS + PASSING;
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         clients.push(client(number, served.address));
@@ -69,7 +72,7 @@ fn a_thousand_slow_and_broken_clients() {
         let grown = host::resident_bytes(served.pid()).saturating_sub(before);
         assert!(grown < GROWTH, "{grown} bytes more than before");
         let open = descriptors(&served);
-        assert!(open <= DESCRIPTORS, "{open} file descriptors");
+        assert!(open <= most, "{open} file descriptors, at most {most}");
     }
 
     // The measurement has not stood still.
