@@ -13,11 +13,14 @@ pub mod top;
 pub mod trace;
 pub(crate) mod value;
 
-use std::ffi::OsString;
+use std::{ffi::OsString, path::Path};
 
 use clap::{CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 
-use crate::{sink::printable, version};
+use crate::{
+    sink::{hdr::HdrLog, printable},
+    version,
+};
 
 /// TCP state transitions, live counts and dwell times, as they really are
 #[derive(Debug, Parser)]
@@ -91,4 +94,18 @@ fn usage(command: &str, why: &str) -> ! {
         None => all.error(ErrorKind::ValueValidation, why),
     };
     error.exit()
+}
+
+/// The log of histograms that was asked for. It is not the recording that the command reads or writes.
+fn hdr_log(
+    command: &str,
+    path: Option<&Path>,
+    recording: Option<&Path>,
+) -> anyhow::Result<Option<HdrLog>> {
+    let log = path.map(HdrLog::create).transpose()?;
+    let is_recording = |log: &HdrLog| recording.is_some_and(|recording| log.is_at(recording));
+    if log.as_ref().is_some_and(is_recording) {
+        usage(command, "--hdr names the recording itself");
+    }
+    Ok(log)
 }

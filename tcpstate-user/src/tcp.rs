@@ -178,6 +178,7 @@ impl FromStr for ConnectionId {
     type Err = NoConnectionId;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // Each row of a recording has one, and the searcher of `split_once` is made for longer texts.
         let dot = text.bytes().position(|byte| byte == b'.');
         let (cookie, serial) = text.split_at(dot.ok_or(NoConnectionId)?);
         let serial = &serial[1..];

@@ -268,7 +268,7 @@ fn existed_before() {
     life.assert_stay("CLOSE_WAIT", &truth);
 }
 
-/// Those that still live are shown at the end on request, with their age so far.
+/// The payload is final when the full socket has closed, though the connection has a minute left.
 #[test]
 fn open_in_time_wait_with_all_that_it_carried() {
     let scene = Scene::new(&["--open"]);
@@ -285,6 +285,7 @@ fn open_in_time_wait_with_all_that_it_carried() {
     assert_eq!(open.count(), 0, "{lives:#?}");
 }
 
+/// Those that still live are shown at the end on request, with their age so far.
 #[test]
 fn still_open() {
     let ns = Namespace::new();

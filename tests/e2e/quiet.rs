@@ -13,7 +13,7 @@ use tcpstate_tests::{
 const SILENCE: Duration = Duration::from_millis(3_200);
 /// What a line may take: far less than until that look.
 const AT_ONCE: Duration = Duration::from_millis(400);
-/// How often there is silence: the machine may be busy with something else at one end of it.
+/// How often there is silence: a reader that has been woken asks again.
 const ROUNDS: u32 = 3;
 
 #[test]
@@ -21,7 +21,7 @@ fn a_line_after_silence_comes_at_once() {
     let ns = Namespace::new();
     let tool = Tool::trace(&["-N", &ns.inode().to_string()]);
     let mut listeners = Vec::new(); // none ends during a silence
-    let quickest = (0..ROUNDS)
+    let took: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
             sleep(SILENCE); // what is tested is that nothing happens
             let began = Instant::now();
@@ -36,8 +36,7 @@ fn a_line_after_silence_comes_at_once() {
             listeners.push(listener);
             took
         })
-        .min()
-        .expect("there are rounds");
+        .collect();
     let _ = tool.stop();
-    assert!(quickest < AT_ONCE, "{quickest:?}");
+    assert!(took.iter().all(|took| *took < AT_ONCE), "{took:?}");
 }

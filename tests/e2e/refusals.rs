@@ -158,10 +158,33 @@ fn invalid_values() {
         &["life", "--json", "--csv"],
         &["trace", "--ring-size", "0"],
         &["hist", "1", "0"],
+        &["hist", "--state", "CLOSE"],
+        &["hist", "--hdr", "-"],
+        &["record", "any.arrows", "--hdr", "-"],
         &["count", "-N", "no-such-namespace"],
     ] {
         assert_bad_usage(args, &["error: "]);
     }
+}
+
+/// What is checked late names its option too, and shows the usage of its command.
+#[test]
+fn what_a_command_cannot_do() {
+    let count = "Usage: tcpstate count ";
+    for option in ["-4", "-q", "--raw", "--summary", "--bpf-stats"] {
+        assert_bad_usage(&["count", option], &["needs --live", count]);
+    }
+    assert_bad_usage(&["count", "-L", "80"], &["--localport needs --live", count]);
+    assert_bad_usage(
+        &["count", "--reconcile", "5"],
+        &["--reconcile needs --live", count],
+    );
+    assert_bad_usage(&["count", "--live", "soon"], &["INTERVAL 'soon'", count]);
+    assert_bad_usage(
+        &["record", "any.arrows", "--keep", "2"],
+        &["--rotate-size", "Usage: tcpstate record "],
+    );
+    assert_bad_usage(&["serve", "--raw"], &["--raw", "Usage: tcpstate serve "]);
 }
 
 /// The message names the value and says what is accepted.

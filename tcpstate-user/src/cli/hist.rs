@@ -1,12 +1,8 @@
 //! `tcpstate hist`: command line.
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
-use super::{event::StateList, source::SourceArgs, usage, value};
+use super::{event::StateList, hdr_log, source::SourceArgs, usage, value};
 use crate::{
-    sink::hdr::HdrLog,
     source::kernel::Owners,
     tcp::TcpState,
     view::hist::{By, Hist, Settings, Unit},
@@ -79,11 +75,7 @@ impl Args {
                 "CLOSE is the absence of a socket: nothing stays in it",
             );
         }
-        let hdr = self.hdr.as_deref().map(HdrLog::create).transpose()?;
-        let log_is_at = |path: &Path| hdr.as_ref().is_some_and(|hdr| hdr.is_at(path));
-        if self.source.recording().is_some_and(log_is_at) {
-            usage("hist", "--hdr names the recording itself");
-        }
+        let hdr = hdr_log("hist", self.hdr.as_deref(), self.source.recording())?;
         let owners = match self.by {
             By::Pid | By::Comm | By::Cgroup => Owners::Events,
             _ => Owners::Walks,

@@ -5,12 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{event::EventArgs, usage, value};
+use super::{event::EventArgs, hdr_log, usage, value};
 use crate::{
     recording::{Rotation, Target, Writer},
     session,
     shown::Shown,
-    sink::hdr::HdrLog,
     view::record::Record,
 };
 
@@ -92,12 +91,7 @@ impl Args {
         } else {
             Target::File(self.file.clone())
         };
-        let hdr = self.hdr.as_deref().map(HdrLog::create).transpose()?;
-        if let (Some(hdr), Target::File(file)) = (&hdr, &target)
-            && hdr.is_at(file)
-        {
-            usage("record", "--hdr names the recording itself");
-        }
+        let hdr = hdr_log("record", self.hdr.as_deref(), Some(&self.file))?;
         let writer = Writer::create(target, rotation, self.kernel_addresses)?;
         let mut view = Record::new(writer, rotation, hdr);
         session::run(&settings, &mut view)?;

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The kinds of rows; their numbers are the keys.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) enum Kind {
     Snapshot,
     Transition,

@@ -5,8 +5,8 @@ use crate::tcp::{TcpState, Transition};
 
 /// Upper bounds unless the user chooses others, µs. Up to seconds, three a decade: round trips and applications. From
 /// there on the kernel's own times: SYNs that nobody answers are given up after 1 + 2 + 4 + … = 63 s (accepting) or
-/// 127 s (connecting; from 6.5, which sends the first ones each second, 131 s); TIME_WAIT and an orphan's FIN_WAIT2 last 60 s and up to 4.1 s more, by the timer's rounding;
-/// keepalive asks after 2 h.
+/// 127 s (connecting; from 6.5, which sends the first ones each second, 131 s); TIME_WAIT and an orphan's FIN_WAIT2 last
+/// 60 s and up to 4.1 s more, by the timer's rounding; keepalive asks after 2 h.
 const DEFAULT_US: [u64; 30] = [
     100,
     250,
